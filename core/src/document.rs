@@ -1,0 +1,1 @@
+//! Documents: what a record is made of, and how its changes become one.

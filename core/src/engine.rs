@@ -1,0 +1,1 @@
+//! The engine: performs a session's outputs on the store.

@@ -1,0 +1,23 @@
+//! The core of Barid: what is compiled into every phone, and into the relay.
+//!
+//! ```text
+//! id, clock → model → document → batch → control → {protocol, store} → engine → client
+//! ```
+//!
+//! Protocol and store never name each other; the engine alone knows both. No module but `client`
+//! (behind the feature of that name) is asynchronous, and none but the engine's user reads a clock.
+
+pub mod batch;
+#[cfg(feature = "client")]
+pub mod client;
+pub mod clock;
+pub mod control;
+pub mod document;
+pub mod engine;
+pub mod enrolment;
+pub mod id;
+pub mod identity;
+pub mod limits;
+pub mod model;
+pub mod protocol;
+pub mod store;

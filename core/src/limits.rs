@@ -1,0 +1,60 @@
+//! Every bound of the formats and of the protocol, in one place.
+//!
+//! The limits of the format are deterministic and part of its version: two replicas must agree on
+//! what they refuse. They only ever grow. The limits of a link protect memory and may be tuned.
+
+/// Bytes of a batch's body before compression, at most.
+pub const BATCH_RAW_LEN_MAX: usize = 256 * 1024;
+/// Entries of a batch, at most.
+pub const BATCH_ENTRIES_MAX: usize = 512;
+/// Bytes of a batch's extensions, at most.
+pub const BATCH_EXTENSIONS_LEN_MAX: usize = 1024;
+/// Bytes of a sealed batch: header, signature and stored body, at most.
+pub const BATCH_LEN_MAX: usize = BATCH_RAW_LEN_MAX + 4 * 1024;
+/// Bytes of one change, at most.
+pub const CHANGE_LEN_MAX: usize = 64 * 1024;
+/// Operations of one change, at most.
+pub const CHANGE_OPS_MAX: usize = 1024;
+/// Changes that one change names as its direct predecessors, at most.
+pub const CHANGE_DEPS_MAX: usize = 64;
+/// Actors that one change names, its own among them, at most.
+pub const CHANGE_ACTORS_MAX: usize = 64;
+/// Predecessors of one operation, at most.
+pub const OP_PREDECESSORS_MAX: usize = 64;
+/// Bytes of a field's name, at most.
+pub const KEY_LEN_MAX: usize = 128;
+/// Bytes of a kind's name, at most.
+pub const KIND_LEN_MAX: usize = 64;
+/// Depth of nested values inside a field, at most.
+pub const VALUE_DEPTH_MAX: usize = 8;
+/// Highest operation counter and sequence number: Automerge stores them in 32 bits.
+pub const COUNTER_MAX: u64 = u32::MAX as u64;
+/// Positions of one track chunk, at most.
+pub const TRACK_POSITIONS_MAX: usize = 4096;
+/// Bytes of a control statement, at most.
+pub const STATEMENT_LEN_MAX: usize = 16 * 1024;
+/// Organisations that a space names, at most.
+pub const SPACE_ORGANISATIONS_MAX: usize = 64;
+
+/// Bytes of one frame on a link, at most: one sealed batch and its envelope.
+pub const FRAME_LEN_MAX: usize = BATCH_LEN_MAX + 1024;
+/// Spaces that one link carries, at most.
+pub const LINK_SPACES_MAX: usize = 64;
+/// Bytes that a device keeps on its way, sent and not yet acknowledged, when a link begins.
+pub const WINDOW_LEN_INITIAL: usize = 64 * 1024;
+/// Bytes that a device keeps on its way at most, when acknowledgements come back fast.
+pub const WINDOW_LEN_MAX: usize = 4 * 1024 * 1024;
+/// Bytes that the relay reads from its log for one link at a time.
+pub const RELAY_READ_LEN_MAX: usize = 1024 * 1024;
+/// Milliseconds without any frame after which a link is given up.
+pub const LINK_IDLE_MS_MAX: i64 = 60_000;
+/// Milliseconds of silence after which a device sends a ping.
+pub const LINK_PING_MS: i64 = 20_000;
+/// Milliseconds within which the handshake must be over.
+pub const HANDSHAKE_MS_MAX: i64 = 15_000;
+/// Milliseconds before the first try after a failure.
+pub const RETRY_DELAY_MS_MIN: i64 = 500;
+/// Milliseconds between two tries, at most.
+pub const RETRY_DELAY_MS_MAX: i64 = 5 * 60_000;
+/// Milliseconds that an enrolment code is valid.
+pub const ENROLMENT_MS_MAX: i64 = 10 * 60_000;

@@ -1,0 +1,1 @@
+//! The store: everything a device holds, in one SQLite database.
