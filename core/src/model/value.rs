@@ -161,16 +161,15 @@ pub fn fields_from_cbor(bytes: &[u8]) -> Result<Fields, ValueError> {
 fn write_map(fields: &Fields, encoder: &mut Encoder<&mut Vec<u8>>) {
     let mut entries: Vec<_> = fields.iter().collect();
     entries.sort_by(|(a, _), (b, _)| (a.len(), a.as_bytes()).cmp(&(b.len(), b.as_bytes())));
-    let Ok(_) = encoder.map(entries.len() as u64);
+    written(encoder.map(entries.len() as u64));
     for (name, value) in entries {
-        let Ok(_) = encoder.str(name);
+        written(encoder.str(name));
         write(value, encoder);
     }
 }
 
 fn write(value: &Value, encoder: &mut Encoder<&mut Vec<u8>>) {
-    // Writing into a `Vec` cannot fail: the error type has no values.
-    let Ok(_) = match value {
+    written(match value {
         Value::Null => encoder.null(),
         Value::Bool(bool) => encoder.bool(*bool),
         Value::Int(int) => encoder.i64(*int),
@@ -179,14 +178,18 @@ fn write(value: &Value, encoder: &mut Encoder<&mut Vec<u8>>) {
         Value::Text(text) => encoder.str(text),
         Value::Bytes(bytes) => encoder.bytes(bytes),
         Value::List(items) => {
-            let Ok(_) = encoder.array(items.len() as u64);
+            written(encoder.array(items.len() as u64));
             for item in items {
                 write(item, encoder);
             }
             return;
         }
         Value::Map(fields) => return write_map(fields, encoder),
-    };
+    });
+}
+
+fn written<T>(result: Result<T, minicbor::encode::Error<std::convert::Infallible>>) {
+    result.map(drop).expect("writing into memory cannot fail");
 }
 
 fn read(decoder: &mut Decoder<'_>, depth: usize) -> Result<Value, ValueError> {
