@@ -19,5 +19,6 @@ pub mod id;
 pub mod identity;
 pub mod limits;
 pub mod model;
+pub mod position;
 pub mod protocol;
 pub mod store;
