@@ -11,6 +11,7 @@ pub mod batch;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod clock;
+mod codec;
 pub mod control;
 pub mod document;
 pub mod engine;

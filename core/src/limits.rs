@@ -9,8 +9,10 @@ pub const BATCH_RAW_LEN_MAX: usize = 256 * 1024;
 pub const BATCH_ENTRIES_MAX: usize = 512;
 /// Bytes of a batch's extensions, at most.
 pub const BATCH_EXTENSIONS_LEN_MAX: usize = 1024;
+/// Bytes that a body may grow by, an entry, when others of it are erased: a salt or a hash.
+pub const BATCH_ERASED_ENTRY_LEN: usize = 33;
 /// Bytes of a sealed batch: header, signature and stored body, at most.
-pub const BATCH_LEN_MAX: usize = BATCH_RAW_LEN_MAX + 4 * 1024;
+pub const BATCH_LEN_MAX: usize = BATCH_RAW_LEN_MAX + BATCH_ENTRIES_MAX * BATCH_ERASED_ENTRY_LEN + 4 * 1024;
 /// Bytes of one change, at most.
 pub const CHANGE_LEN_MAX: usize = 64 * 1024;
 /// Operations of one change, at most.
@@ -31,6 +33,10 @@ pub const VALUE_DEPTH_MAX: usize = 8;
 pub const COUNTER_MAX: u64 = u32::MAX as u64;
 /// Positions of one track chunk, at most.
 pub const TRACK_POSITIONS_MAX: usize = 4096;
+/// Gaps of one track chunk, at most.
+pub const TRACK_GAPS_MAX: usize = 256;
+/// Bytes of the word that says why there is a gap, at most.
+pub const GAP_REASON_LEN_MAX: usize = 64;
 /// Bytes of a control statement, at most.
 pub const STATEMENT_LEN_MAX: usize = 16 * 1024;
 /// Organisations that a space names, at most.
