@@ -1,0 +1,58 @@
+//! One process, one writer: the file `<path>.lock` is locked as long as a store is open.
+//!
+//! The lock is the operating system's and ends with the process, however it ends. What the file
+//! holds says that a store was once completed beside it, so that a store cut down to nothing is
+//! told from one that was never made.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+const COMPLETED: &[u8] = b"a barid store is beside this file\n";
+
+#[derive(Debug)]
+pub(super) struct Lock {
+    file: File,
+}
+
+/// The file's name with an ending added: `a.db` becomes `a.db.lock`.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+impl Lock {
+    /// Takes the lock; `None` if somebody holds it.
+    pub(super) fn take(path: &Path) -> io::Result<Option<Self>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(beside(path, ".lock"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// Whether a store was once completed here.
+    pub(super) fn is_completed(&mut self) -> io::Result<bool> {
+        self.file.seek(SeekFrom::Start(0))?;
+        let mut held = Vec::new();
+        (&self.file).take(COMPLETED.len() as u64).read_to_end(&mut held)?;
+        Ok(held == COMPLETED)
+    }
+
+    /// Notes whether a store is complete here.
+    pub(super) fn set_completed(&mut self, completed: bool) -> io::Result<()> {
+        self.file.set_len(0)?;
+        if completed {
+            self.file.seek(SeekFrom::Start(0))?;
+            self.file.write_all(COMPLETED)?;
+        }
+        self.file.sync_data()
+    }
+}

@@ -1,0 +1,169 @@
+-- The store of one device, or of one replica.
+--
+-- Ground state: batch, pending, space (cursors), meta. All other tables are derived from these and
+-- could be built again. Numbers named after a table are that table's `id`; they are local to this file and
+-- never leave it. Times are milliseconds since 1970 UTC.
+
+PRAGMA application_id = 0x42726964; -- "Brid"
+
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY, -- 'incarnation' (8 bytes), 'device' (32 bytes, absent in a replica)
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE space (
+    id            INTEGER PRIMARY KEY, -- in the order joined
+    space         BLOB NOT NULL UNIQUE,
+    cursor_log    BLOB,    -- whose log the cursor counts in
+    cursor_offset INTEGER, -- the last offset held
+    cursor_batch  BLOB     -- the batch at that offset
+) STRICT;
+
+CREATE TABLE chain (
+    id           INTEGER PRIMARY KEY,
+    space        INTEGER NOT NULL, -- space.id
+    device       BLOB NOT NULL,
+    incarnation  BLOB NOT NULL,
+    lane         INTEGER NOT NULL,
+    actor        BLOB NOT NULL,    -- the first half of the chain's id: who Automerge says wrote a change
+    height       INTEGER NOT NULL, -- batches 1..height are held
+    head         BLOB NOT NULL,    -- the batch at that height; zeros at height 0
+    organisation BLOB,             -- whose device it is by the control records held; NULL while unknown
+    UNIQUE (space, device, incarnation, lane)
+) STRICT;
+CREATE INDEX chain_by_actor ON chain (actor);
+
+CREATE TABLE batch (
+    id           INTEGER PRIMARY KEY,
+    batch        BLOB NOT NULL UNIQUE,
+    chain        INTEGER NOT NULL, -- chain.id
+    seq          INTEGER NOT NULL,
+    log_offset   INTEGER,          -- where the relay's log has it; NULL for own ones
+    received_at  INTEGER NOT NULL, -- by this machine's clock: when it was sealed here or came in
+    acknowledged INTEGER NOT NULL, -- 1: the relay holds it
+    state        INTEGER NOT NULL, -- 0: read; 1: waits for control records about its author
+    control      INTEGER NOT NULL, -- 1: of the kind control
+    entries      INTEGER NOT NULL, -- how many
+    bytes        BLOB NOT NULL     -- header, signature and body exactly as sealed
+) STRICT;
+CREATE INDEX batch_by_chain ON batch (chain, seq);
+CREATE INDEX batch_unacknowledged ON batch (chain, seq) WHERE acknowledged = 0;
+CREATE INDEX batch_waiting ON batch (id) WHERE state = 1;
+CREATE INDEX batch_control ON batch (id) WHERE control = 1;
+
+-- What this device recorded and did not seal yet. A row stands on its own, so that it can be saved
+-- from a damaged file: it names its space, kind and record in full.
+CREATE TABLE pending (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT, -- the order of writing
+    space       BLOB NOT NULL,
+    lane        INTEGER NOT NULL,
+    write_group INTEGER NOT NULL, -- equal for what one write put into this lane: sealed into one batch
+    kind        TEXT,             -- NULL for a track chunk
+    record      BLOB NOT NULL,    -- the record's id, or the track chunk's
+    body        BLOB NOT NULL     -- the change, or the encoded track chunk
+) STRICT;
+CREATE INDEX pending_by_lane ON pending (space, lane, id);
+CREATE INDEX pending_by_record ON pending (record);
+
+-- Which records the sealed but unacknowledged batches hold, so that "delivered" is known for each.
+CREATE TABLE undelivered (
+    batch  INTEGER NOT NULL, -- batch.id
+    record INTEGER NOT NULL, -- record.id
+    PRIMARY KEY (batch, record)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX undelivered_by_record ON undelivered (record);
+
+CREATE TABLE record (
+    id         INTEGER PRIMARY KEY,
+    space      INTEGER NOT NULL, -- space.id
+    kind       TEXT NOT NULL,
+    record     BLOB NOT NULL,
+    fields     BLOB NOT NULL,    -- the fields as they are now, deterministic CBOR
+    time       INTEGER NOT NULL, -- the kind's time field, or when it was created if it has none
+    lat        REAL,             -- degrees
+    lon        REAL,
+    state      TEXT,
+    created_by INTEGER NOT NULL, -- chain.id
+    created_at INTEGER NOT NULL, -- as its author claimed
+    updated_by INTEGER NOT NULL, -- chain.id
+    updated_at INTEGER NOT NULL,
+    withdrawn  INTEGER NOT NULL,
+    conflicts  INTEGER NOT NULL, -- fields with more than one value
+    revision   INTEGER NOT NULL, -- counts every change of any row here; local
+    doc        BLOB,             -- the merged document; NULL for a record of one change
+    UNIQUE (space, kind, record)
+) STRICT;
+CREATE INDEX record_by_time ON record (space, kind, time, record);
+CREATE INDEX record_by_revision ON record (revision);
+CREATE INDEX record_in_conflict ON record (space, kind, time, record) WHERE conflicts > 0;
+
+-- Where each applied change of a record is, so that one record can be built again without one of them.
+CREATE TABLE record_entry (
+    record INTEGER NOT NULL, -- record.id
+    chain  INTEGER NOT NULL, -- chain.id: the author
+    seq    INTEGER NOT NULL, -- the author's changes of this record, from 1
+    hash   BLOB NOT NULL,    -- the change's
+    batch  INTEGER,          -- batch.id; NULL while it is pending
+    entry  INTEGER NOT NULL, -- which entry of the batch, from 0; or pending.id
+    PRIMARY KEY (record, chain, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Words: folded, with and without their article and endings. rowid = record.id
+CREATE VIRTUAL TABLE record_text USING fts5 (
+    text, content = '', contentless_delete = 1, detail = none, tokenize = 'unicode61 remove_diacritics 0'
+);
+
+-- Places, rounded outwards to 32 bits. id = record.id
+CREATE VIRTUAL TABLE record_place USING rtree (id, lat_min, lat_max, lon_min, lon_max);
+
+CREATE TABLE track_chunk (
+    id        INTEGER PRIMARY KEY,
+    space     INTEGER NOT NULL, -- space.id
+    chain     INTEGER NOT NULL, -- chain.id: the author
+    chunk     BLOB NOT NULL,
+    patrol    BLOB NOT NULL,
+    time_from INTEGER NOT NULL,
+    time_to   INTEGER NOT NULL, -- of its last position
+    body      BLOB NOT NULL,    -- the encoded chunk
+    UNIQUE (space, chain, chunk)
+) STRICT;
+CREATE INDEX track_chunk_by_patrol ON track_chunk (space, patrol, time_from);
+CREATE INDEX track_chunk_by_chain ON track_chunk (chain, time_to);
+
+-- Entries held whose ancestors are not: tried again when something arrives for their record.
+CREATE TABLE waiting_entry (
+    space  INTEGER NOT NULL, -- space.id
+    kind   TEXT NOT NULL,
+    record BLOB NOT NULL,
+    chain  INTEGER NOT NULL, -- chain.id
+    seq    INTEGER NOT NULL, -- the author's changes of this record, from 1
+    hash   BLOB NOT NULL,
+    batch  INTEGER NOT NULL, -- batch.id
+    entry  INTEGER NOT NULL,
+    PRIMARY KEY (space, kind, record, chain, seq)
+) STRICT, WITHOUT ROWID;
+
+-- Entries that no replica takes, each with the reason; their batches stay.
+CREATE TABLE refused_entry (
+    batch  INTEGER NOT NULL, -- batch.id
+    entry  INTEGER NOT NULL,
+    code   INTEGER NOT NULL, -- EntryRefusal, its number
+    PRIMARY KEY (batch, entry)
+) STRICT, WITHOUT ROWID;
+
+-- Batches that were not taken at all.
+CREATE TABLE refused_batch (
+    batch       BLOB PRIMARY KEY,
+    space       INTEGER NOT NULL, -- space.id
+    log_offset  INTEGER,
+    code        INTEGER NOT NULL, -- RefuseReason, its number
+    received_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- Batches of a version that this program does not read; an update will.
+CREATE TABLE unread (
+    batch      BLOB PRIMARY KEY,
+    space      INTEGER NOT NULL, -- space.id
+    log_offset INTEGER NOT NULL,
+    bytes      BLOB NOT NULL
+) STRICT;

@@ -1,0 +1,285 @@
+//! Opening a store: what may be opened, and what happens to a file that is damaged.
+//!
+//! A damaged file is renamed and never deleted: what it holds may exist nowhere else. Its rows are
+//! not trusted any more; `recover` reads what is intact into a new store.
+
+use std::fmt;
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::error::StoreError;
+use super::lock::{Lock, beside};
+use super::schema::{self, Durability};
+use crate::clock::{Clock, system_clock};
+use crate::id::DeviceId;
+use crate::identity::Identity;
+use crate::model::Kinds;
+
+/// Files up to this size are read through at each opening, which takes about a millisecond per
+/// megabyte; of larger ones only the structure is looked at.
+const CHECKED_LEN_MAX: u64 = 128 * 1024 * 1024;
+
+/// A source of randomness: fills the bytes. A test gives a seeded one.
+pub type Entropy = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+
+/// What a store is opened with.
+#[derive(Clone)]
+pub struct StoreConfig {
+    /// The database's file; in memory if there is none.
+    pub path: Option<PathBuf>,
+    /// Who records here. Without one the store is a replica: it takes in what others recorded.
+    pub identity: Option<Arc<Identity>>,
+    /// The kinds that this app declares.
+    pub kinds: Kinds,
+    /// What time it is.
+    pub clock: Clock,
+    /// Where randomness comes from.
+    pub entropy: Entropy,
+}
+
+impl StoreConfig {
+    /// A device's store in a file.
+    pub fn device(path: impl Into<PathBuf>, identity: Arc<Identity>) -> Self {
+        Self { path: Some(path.into()), identity: Some(identity), ..Self::in_memory() }
+    }
+
+    /// A replica in a file: it records nothing of its own.
+    pub fn replica(path: impl Into<PathBuf>) -> Self {
+        Self { path: Some(path.into()), ..Self::in_memory() }
+    }
+
+    /// A replica in memory, with the built-in kinds, this machine's clock and its randomness.
+    pub fn in_memory() -> Self {
+        Self {
+            path: None,
+            identity: None,
+            kinds: Kinds::built_in(),
+            clock: system_clock(),
+            entropy: Arc::new(|bytes| {
+                getrandom::fill(bytes).expect("identifiers need the system's randomness");
+            }),
+        }
+    }
+}
+
+impl fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreConfig").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// A store could not be opened. Nothing of what it holds is lost.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or this one, has it open.
+    #[error("opening a store: it is already open")]
+    InUse,
+    /// A newer program wrote it. It is left untouched.
+    #[error("opening a store: its schema is {found}, and this program knows up to {supported}")]
+    TooNew {
+        /// The file's schema.
+        found: i32,
+        /// The newest that this program knows.
+        supported: i32,
+    },
+    /// Another program's database. It is left untouched.
+    #[error("opening a store: the file is another program's database")]
+    NotAStore,
+    /// It belongs to another device. It is left untouched, with everything that was not sent.
+    #[error("opening a store: it belongs to the device {device}")]
+    OtherDevice {
+        /// Whose it is.
+        device: DeviceId,
+    },
+    /// The file is damaged. It was renamed; what is intact in it can be recovered.
+    #[error("opening a store: the file is damaged and was kept as {}", kept_as.display())]
+    Damaged {
+        /// Where it is now.
+        kept_as: PathBuf,
+    },
+    /// The file system said no.
+    #[error("opening a store: {attempted}")]
+    Io {
+        /// What was attempted.
+        attempted: &'static str,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// SQLite said no, and not because of damage.
+    #[error("opening a store: the database does not open")]
+    Database {
+        /// Why.
+        source: rusqlite::Error,
+    },
+    /// What it holds does not read back.
+    #[error("opening a store: its control records do not read back")]
+    Unreadable {
+        /// Why.
+        source: Box<StoreError>,
+    },
+}
+
+/// Why the checks of an opening stopped.
+enum Stop {
+    Damaged,
+    Refused(OpenError),
+}
+
+impl From<rusqlite::Error> for Stop {
+    fn from(source: rusqlite::Error) -> Self {
+        if is_damage(&source) { Self::Damaged } else { Self::Refused(OpenError::Database { source }) }
+    }
+}
+
+impl From<rusqlite_migration::Error> for Stop {
+    fn from(error: rusqlite_migration::Error) -> Self {
+        match error {
+            rusqlite_migration::Error::RusqliteError { err, .. } => err.into(),
+            // The version was judged before; what is left is a schema that does not hold together.
+            _ => Self::Damaged,
+        }
+    }
+}
+
+/// Whether SQLite says that the file itself is damaged.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// Opens the connection that writes, checked and migrated.
+pub(super) fn open_file(path: &Path, durability: Durability) -> Result<(Connection, Lock), OpenError> {
+    let io = |attempted| move |source| OpenError::Io { attempted, source };
+    let mut lock = Lock::take(path).map_err(io("taking its lock"))?.ok_or(OpenError::InUse)?;
+    let was_completed = lock.is_completed().map_err(io("reading its lock"))?;
+    match open_checked(path, durability, was_completed) {
+        Ok(connection) => {
+            if !was_completed {
+                lock.set_completed(true).map_err(io("writing its lock"))?;
+            }
+            Ok((connection, lock))
+        }
+        Err(Stop::Refused(error)) => Err(error),
+        Err(Stop::Damaged) => {
+            let kept_as = set_aside(path).map_err(io("renaming a damaged file"))?;
+            lock.set_completed(false).map_err(io("writing its lock"))?;
+            Err(OpenError::Damaged { kept_as })
+        }
+    }
+}
+
+/// Opens a database in memory.
+pub(super) fn open_memory() -> Result<Connection, OpenError> {
+    let open = || -> Result<Connection, Stop> {
+        let mut connection = Connection::open_in_memory()?;
+        schema::prepare_reader(&connection)?;
+        schema::migrate(&mut connection)?;
+        Ok(connection)
+    };
+    open().map_err(|stop| match stop {
+        Stop::Refused(error) => error,
+        Stop::Damaged => unreachable!("a new database in memory is not damaged"),
+    })
+}
+
+fn open_checked(path: &Path, durability: Durability, was_completed: bool) -> Result<Connection, Stop> {
+    let len = match fs::metadata(path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(source) => return Err(Stop::Refused(OpenError::Io { attempted: "looking at it", source })),
+    };
+    if len > 0 {
+        check_head(path)?;
+        check_version(path)?;
+    } else if was_completed && path.exists() {
+        return Err(Stop::Damaged);
+    }
+    let mut connection = Connection::open(path)?;
+    // A damaged file is kept with its write-ahead log, which closing would otherwise fold into it.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    schema::prepare_writer(&connection, durability)?;
+    if len > 0 {
+        check_pages(&connection, len)?;
+    }
+    schema::migrate(&mut connection)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    Ok(connection)
+}
+
+/// SQLite itself takes a file shorter than a header for an empty database.
+fn check_head(path: &Path) -> Result<(), Stop> {
+    let mut head = [0; 16];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    match read {
+        Ok(()) if &head == b"SQLite format 3\0" => Ok(()),
+        Ok(()) => Err(Stop::Damaged),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Stop::Damaged),
+        Err(source) => Err(Stop::Refused(OpenError::Io { attempted: "reading it", source })),
+    }
+}
+
+/// Looks with a connection that cannot write, so that what is refused stays untouched.
+fn check_version(path: &Path) -> Result<(), Stop> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let found: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    // No tables at all: a first opening that was cut off.
+    if application != schema::APPLICATION_ID && tables > 0 {
+        return Err(Stop::Refused(OpenError::NotAStore));
+    }
+    if found > schema::VERSION {
+        return Err(Stop::Refused(OpenError::TooNew { found, supported: schema::VERSION }));
+    }
+    Ok(())
+}
+
+fn check_pages(connection: &Connection, len: u64) -> Result<(), Stop> {
+    let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
+    let page_len: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    // Pages written last may still be in the write-ahead log, so a short file is only suspicious.
+    let is_short = pages.saturating_mul(page_len) as u64 > len;
+    if len <= CHECKED_LEN_MAX || is_short {
+        let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if found != "ok" {
+            return Err(Stop::Damaged);
+        }
+    }
+    Ok(())
+}
+
+/// Renames the damaged file and what SQLite keeps beside it.
+fn set_aside(path: &Path) -> io::Result<PathBuf> {
+    let kept_as = (1..)
+        .map(|n| beside(path, &format!(".damaged-{n}")))
+        .find(|name| !name.exists())
+        .expect("a number is free");
+    for ending in ["-wal", "-shm"] {
+        match fs::rename(beside(path, ending), beside(&kept_as, ending)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    fs::rename(path, &kept_as)?;
+    Ok(kept_as)
+}
+
+/// The damaged files that earlier openings of this store kept, the oldest first.
+pub fn damaged_beside(path: &Path) -> Vec<PathBuf> {
+    (1..).map(|n| beside(path, &format!(".damaged-{n}"))).take_while(|name| name.exists()).collect()
+}
+
+/// Opens one more connection to a store that is open, to read only.
+pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    schema::prepare_reader(&connection)?;
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,62 @@
+//! The tables and how a connection to them is set up.
+
+use rusqlite::Connection;
+use rusqlite_migration::{M, Migrations};
+
+/// Marks the file as ours: "Brid", set by the first migration.
+pub(super) const APPLICATION_ID: i32 = 0x4272_6964;
+
+const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/0001_first.sql"))];
+const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
+
+/// The newest schema that this program knows.
+pub(super) const VERSION: i32 = STEPS.len() as i32;
+
+/// How surely a commit must be on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// Before it returns: what a device records exists nowhere else.
+    Full,
+    /// Some time later: a replica reads its log again.
+    Relaxed,
+}
+
+/// Brings an empty or older database to this program's schema.
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), rusqlite_migration::Error> {
+    MIGRATIONS.to_latest(connection)
+}
+
+/// Sets up the one connection that writes.
+pub(super) fn prepare_writer(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    prepare_reader(connection)?;
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    connection.pragma_update(
+        None,
+        "synchronous",
+        match durability {
+            Durability::Full => "FULL",
+            Durability::Relaxed => "NORMAL",
+        },
+    )
+}
+
+/// Sets up a connection that reads.
+pub(super) fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(96);
+    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.pragma_update(None, "cache_size", -16_000)?; // KiB
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    // A damaged cell is found when its page is read and not when it is used.
+    connection.pragma_update(None, "cell_size_check", true)?;
+    connection.pragma_update(None, "foreign_keys", false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_migrations_are_valid() {
+        assert_eq!(MIGRATIONS.validate(), Ok(()));
+    }
+}
