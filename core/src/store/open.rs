@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::StoreError;
 use super::lock::{Lock, beside};
+use super::recover;
 use super::schema::{self, Durability};
 use crate::clock::{Clock, system_clock};
 use crate::id::DeviceId;
@@ -196,6 +197,12 @@ fn open_checked(path: &Path, durability: Durability, was_completed: bool) -> Res
         check_head(path)?;
         check_version(path)?;
     } else if was_completed && path.exists() {
+        return Err(Stop::Damaged);
+    }
+    // Where every commit is on the disk before the next begins, SQLite still reads a log only up to
+    // a broken frame, and would write over what lies behind.
+    let io = |source| Stop::Refused(OpenError::Io { attempted: "reading its log", source });
+    if durability == Durability::Full && recover::log_hides_commits(path).map_err(io)? {
         return Err(Stop::Damaged);
     }
     let mut connection = Connection::open(path)?;

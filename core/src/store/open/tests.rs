@@ -142,3 +142,43 @@ fn a_first_opening_that_was_cut_off_is_finished_by_the_next() {
     drop(connection);
     assert!(Store::open(device(&path)).is_ok());
 }
+
+/// A store copied while it is open, as a crash leaves it, its log holding that many more commits.
+fn crashed(directory: &Path, commits: usize) -> PathBuf {
+    let (path, _) = written(directory);
+    let copy = directory.join("copy.db");
+    let store = Store::open(device(&path)).unwrap();
+    for n in 0..commits {
+        let writer = store.inner.writer.lock().unwrap();
+        writer.connection.execute("INSERT INTO meta VALUES (?1, x'01')", [n.to_string()]).unwrap();
+    }
+    fs::copy(&path, &copy).unwrap();
+    fs::copy(beside(&path, "-wal"), beside(&copy, "-wal")).unwrap();
+    copy
+}
+
+fn flip_in_frame(path: &Path, frame: u64) {
+    let wal = fs::OpenOptions::new().read(true).write(true).open(beside(path, "-wal")).unwrap();
+    let (at, mut byte) = (32 + frame * (24 + 4096) + 24 + 4000, [0]);
+    wal.read_exact_at(&mut byte, at).unwrap();
+    wal.write_all_at(&[!byte[0]], at).unwrap();
+}
+
+#[test]
+fn commits_behind_a_broken_frame_of_the_log_are_damage_and_not_silence() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = crashed(directory.path(), 5);
+    flip_in_frame(&path, 1);
+    let (file, log) = (fs::read(&path).unwrap(), fs::read(beside(&path, "-wal")).unwrap());
+    let error = Store::open(device(&path)).unwrap_err();
+    let OpenError::Damaged { kept_as } = &error else { panic!("{error:?}") };
+    assert!(fs::read(kept_as).unwrap() == file && fs::read(beside(kept_as, "-wal")).unwrap() == log);
+}
+
+#[test]
+fn a_last_write_torn_by_a_power_cut_is_no_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = crashed(directory.path(), 5);
+    flip_in_frame(&path, 4);
+    assert!(Store::open(device(&path)).is_ok());
+}
