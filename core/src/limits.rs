@@ -39,7 +39,13 @@ pub const TRACK_GAPS_MAX: usize = 256;
 pub const GAP_REASON_LEN_MAX: usize = 64;
 /// Bytes of a control statement, at most.
 pub const STATEMENT_LEN_MAX: usize = 16 * 1024;
-/// Organisations that a space names, at most.
+/// Control statements that wait for their signer to become known, at most.
+pub const CONTROL_WAITING_MAX: usize = 1024;
+/// Bytes of a name, a label or a word in a control statement, at most.
+pub const NAME_LEN_MAX: usize = 256;
+/// Bytes of a reason that people read, at most.
+pub const REASON_LEN_MAX: usize = 1024;
+/// Organisations, and administrators, that a space names, at most.
 pub const SPACE_ORGANISATIONS_MAX: usize = 64;
 
 /// Bytes of one frame on a link, at most: one sealed batch and its envelope.
