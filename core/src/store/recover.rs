@@ -1,12 +1,15 @@
 //! Brings back what a damaged database still holds.
 
 mod carve;
+mod catalogue;
 mod pages;
 mod record;
 mod wal;
 
 #[cfg(test)]
 mod carve_tests;
+#[cfg(test)]
+mod catalogue_tests;
 
 use std::path::Path;
 use std::{fs, io};
