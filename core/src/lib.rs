@@ -16,6 +16,8 @@ pub mod control;
 pub mod document;
 pub mod engine;
 pub mod enrolment;
+#[cfg(test)]
+mod examples;
 pub mod id;
 pub mod identity;
 pub mod limits;

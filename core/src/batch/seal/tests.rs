@@ -344,3 +344,82 @@ fn debug_output_shows_no_content() {
     let text = format!("{:?} {:?}", compressed_batch(), change(0x41, 8));
     assert!(!text.contains("AAAA") && !text.contains("65, 65"), "{text}");
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..512)) {
+        let _refused = check(bytes);
+    }
+
+    /// A member may sign whatever it likes: what a body says is hostile behind a good signature too.
+    #[test]
+    fn any_signed_body_is_read_or_refused(
+        body in proptest::collection::vec(proptest::num::u8::ANY, 1..300),
+        form in 0u8..2, count in 1u16..4, is_compressed in proptest::bool::ANY,
+    ) {
+        let mut raw = body;
+        raw[0] = form;
+        let raw_len = raw.len() as u32;
+        let (encoding, stored) = if is_compressed {
+            (BodyEncoding::Zstd, zstd::bulk::compress(&raw, 1).unwrap())
+        } else {
+            (BodyEncoding::Raw, raw)
+        };
+        let bytes = forge(|h| (h.encoding, h.count, h.raw_len) = (encoding, count, raw_len), &stored);
+        proptest::prop_assert!(check(bytes).is_err(), "its hash is another");
+    }
+
+    #[test]
+    fn any_entries_open_as_they_were_sealed(
+        entries in proptest::collection::vec(proptest::collection::vec(proptest::num::u8::ANY, 0..64), 1..20),
+        erased in proptest::collection::vec(0usize..20, 0..20),
+    ) {
+        let (raw, body_hash) = body::write_sealed([5; 16], entries.iter().map(Vec::as_slice));
+        let (count, raw_len) = (entries.len() as u16, raw.len() as u32);
+        let bytes = forge(|h| (h.count, h.raw_len, h.body_hash) = (count, raw_len, body_hash), &raw);
+        let batch = SealedBatch::parse(bytes).unwrap();
+        let opened = batch.open().unwrap();
+        for (bytes, opened) in entries.iter().zip(&opened.entries) {
+            if let BodyEntry::Present { entry, .. } = opened {
+                // What could be read is written as it came.
+                let is_unreadable = matches!(entry, Entry::Unreadable { .. });
+                proptest::prop_assert!(is_unreadable || entry.encode().as_ref() == Ok(bytes));
+            }
+        }
+        proptest::prop_assert!(batch.erase(&erased).unwrap().open().is_ok());
+    }
+}
+
+/// Not a claim about time, which would fail on a busy machine; run it in release to see the cost.
+#[test]
+#[ignore = "a measurement"]
+fn what_verifying_and_opening_two_hundred_and_fifty_changes_costs() {
+    let entries: Vec<_> = (0..250u16)
+        .map(|index| {
+            let mut change = noise(385);
+            change[..2].copy_from_slice(&index.to_be_bytes());
+            Entry::Change(ChangeEntry {
+                record: RecordId::from_bytes([index as u8; 16]),
+                kind: "event".to_owned(),
+                continues: false,
+                change,
+            })
+        })
+        .collect();
+    let bytes = seal(spec(&key()), &entries).unwrap().as_bytes().to_vec();
+    let rounds = 200;
+    let mut spent = [std::time::Duration::ZERO; 3];
+    for _ in 0..rounds {
+        let begin = std::time::Instant::now();
+        let batch = SealedBatch::parse(bytes.clone()).unwrap();
+        let parsed = std::time::Instant::now();
+        batch.verify_signature().unwrap();
+        let verified = std::time::Instant::now();
+        assert_eq!(batch.open().unwrap().entries.len(), 250);
+        spent[0] += parsed - begin;
+        spent[1] += verified - parsed;
+        spent[2] += verified.elapsed();
+    }
+    let [parse, verify, open] = spent.map(|spent| spent / rounds);
+    println!("{} bytes: parse {parse:?}, verify {verify:?}, open {open:?}", bytes.len());
+}
