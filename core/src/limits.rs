@@ -23,6 +23,8 @@ pub const CHANGE_DEPS_MAX: usize = 64;
 pub const CHANGE_ACTORS_MAX: usize = 64;
 /// Predecessors of one operation, at most.
 pub const OP_PREDECESSORS_MAX: usize = 64;
+/// Different values that a conflict shows, at most; of more, those that would win.
+pub const CONFLICT_VALUES_MAX: usize = 64;
 /// Bytes of a field's name, at most.
 pub const KEY_LEN_MAX: usize = 128;
 /// Bytes of a kind's name, at most.

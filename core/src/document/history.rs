@@ -3,7 +3,7 @@
 //! Whether a change may join depends on the change and its ancestors alone (but for a second change
 //! under a used sequence number), so replicas agree whatever arrives first.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::id::{ActorId, ChangeHash};
 
@@ -23,6 +23,8 @@ pub(super) struct History {
 
 struct Known {
     change: Change,
+    /// Its author's place in clocks.
+    actor: usize,
     clock: ActorClock,
 }
 
@@ -160,26 +162,30 @@ impl History {
         self.heads.insert(change.hash);
         self.by_actor[actor].push(self.known.len());
         self.by_hash.insert(change.hash, self.known.len());
-        self.known.push(Known { change, clock });
+        self.known.push(Known { change, actor, clock });
         Ok(())
     }
 
     /// The changes that are neither ancestor nor descendant of any of the given ones, the latest
     /// first.
     pub(super) fn concurrent_with_all(&self, changes: &[&Change]) -> Vec<&Change> {
-        let given: Vec<&Known> = changes.iter().filter_map(|c| self.find(&c.hash)).collect();
+        // What the given ones know together, and the first of each actor that others may know:
+        // one pass, because a hostile author can withdraw a record ten thousand times.
+        let mut known = ActorClock::default();
+        let mut first_seqs: BTreeMap<usize, u64> = BTreeMap::new();
+        for change in changes.iter().filter_map(|change| self.find(&change.hash)) {
+            known.join(&change.clock);
+            let first = first_seqs.entry(change.actor).or_insert(u64::MAX);
+            *first = change.change.seq.min(*first);
+        }
         let mut concurrent: Vec<&Change> = self
             .known
             .iter()
-            .filter(|known| given.iter().all(|g| !self.knows(known, g) && !self.knows(g, known)))
-            .map(|known| &known.change)
+            .filter(|k| k.change.seq > known.get(k.actor))
+            .filter(|k| first_seqs.iter().all(|(actor, first)| k.clock.get(*actor) < *first))
+            .map(|k| &k.change)
             .collect();
         concurrent.sort_by_key(|c| std::cmp::Reverse((c.last_op(), c.actor)));
         concurrent
-    }
-
-    /// Whether `earlier` is `later` or one of its ancestors.
-    fn knows(&self, later: &Known, earlier: &Known) -> bool {
-        self.seq_in(&later.clock, earlier.change.actor) >= earlier.change.seq
     }
 }

@@ -1,6 +1,6 @@
 //! A record with more than one change: Automerge decides what survives.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use automerge::{Automerge, AutomergeError, ObjId, ROOT, ReadDoc};
@@ -210,13 +210,13 @@ fn automerge_change(raw: &[u8]) -> Result<automerge::Change, MergeError> {
 fn in_causal_order<'a>(
     raw: impl IntoIterator<Item = &'a [u8]>,
 ) -> Result<Vec<(Change, &'a [u8])>, MergeError> {
-    let mut scanned: HashMap<ChangeHash, (Change, &'a [u8])> = HashMap::new();
+    let mut scanned: BTreeMap<ChangeHash, (Change, &'a [u8])> = BTreeMap::new();
     for bytes in raw {
         let change = scan(bytes)?;
         scanned.insert(change.hash, (change, bytes));
     }
-    let mut missing: HashMap<ChangeHash, usize> = HashMap::new();
-    let mut waiting: HashMap<ChangeHash, Vec<ChangeHash>> = HashMap::new();
+    let mut missing: BTreeMap<ChangeHash, usize> = BTreeMap::new();
+    let mut waiting: BTreeMap<ChangeHash, Vec<ChangeHash>> = BTreeMap::new();
     let mut ready = Vec::new();
     for (hash, (change, _)) in &scanned {
         for dep in &change.deps {

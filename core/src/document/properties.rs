@@ -224,7 +224,15 @@ proptest! {
             let register = registers.get_mut(op.key.as_str()).unwrap();
             op.predecessors.iter().for_each(|id| *register.get_mut(id).unwrap() = None);
         }
+        let live: BTreeMap<&str, Vec<OpId>> = document
+            .live()
+            .into_iter()
+            .map(|(key, live)| (key, live.iter().rev().map(|live| live.id).collect()))
+            .collect();
         for (key, register) in registers {
+            let ids: Vec<OpId> =
+                register.iter().filter(|(_, value)| value.is_some()).map(|(id, _)| *id).collect();
+            prop_assert_eq!(live.get(key).cloned().unwrap_or_default(), ids);
             let winner = register.values().rev().find_map(|value| *value);
             if !rule::is_reserved(key) && key != "a" && key != "b" {
                 prop_assert_eq!(folded.fields.get(key), winner);
