@@ -711,3 +711,24 @@ fn any_time_is_kept() {
         assert_eq!(Document::load(&automerge.save()).unwrap().fold().created.time, time);
     }
 }
+
+#[test]
+fn the_examples_of_the_page_are_what_is_written() {
+    use crate::model::{Field, FieldType};
+    let time = Timestamp::from_millis(1_790_000_000_000);
+    let author: ActorId = "7dab4e109c514f4430d6f3a9d6a927d3".parse().unwrap();
+    let title = || ("title", Value::from("وادي"));
+    let mut kind = Kind::undeclared("event");
+    let plain = create(author, time, &kind, &fields([title()])).unwrap();
+    crate::examples::check_hex("change-first", &plain);
+
+    kind.fields = vec![Field::captured("lat", FieldType::Number)];
+    let captured = create(author, time, &kind, &fields([("lat", 23.5.into()), title()])).unwrap();
+    crate::examples::check_hex("change-capture", &captured);
+
+    let mut document = Document::from_changes([&captured[..]]).unwrap();
+    let put = puts([("title", Some(Value::Null))]);
+    let editor = ActorId::from_bytes([0x0b; 16]);
+    let edit = document.edit(editor, time.plus_millis(60_000), &put).unwrap().unwrap();
+    crate::examples::check_hex("change-edit", &edit);
+}
