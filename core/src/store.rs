@@ -8,29 +8,58 @@
 //! There is one connection that writes, behind a lock, and as many that read as threads do.
 //! Nothing here knows of links, frames or relays: what is on its way is the engine's business.
 
+mod chain;
+mod digest;
 mod error;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod fixture;
+mod history;
+mod ingest;
 mod lock;
+mod merge;
 mod observe;
 mod open;
+mod outgoing;
+mod query;
 #[allow(dead_code, reason = "bringing batches and changes back needs what is still being built")]
 mod recover;
+mod row;
 mod schema;
 mod search;
+mod space;
+mod track;
+mod write;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
-use crate::id::{DeviceId, Incarnation};
+use crate::clock::Timestamp;
+use crate::control::Membership;
+use crate::id::{DeviceId, Incarnation, SpaceId};
+use crate::identity::Identity;
+use crate::model::{Kind, Kinds};
 
 pub use error::StoreError;
+pub use history::{ConflictingValue, Delivery, FieldConflict, HistoryEntry};
+pub use ingest::{EntryRefusal, IngestError, IngestReport, Stopped, StoppedBy};
 pub use observe::{Changed, Subscription, TRACK};
 pub use open::{Entropy, OpenError, StoreConfig, damaged_beside};
+pub use query::{Page, PageToken, PageTokenError, Query};
+pub use row::Record;
 pub use search::{arabic_fold, light_stem};
+pub use space::Counts;
+pub use track::{LatestPosition, StoredTrack};
+pub use write::{WriteError, WriteGroup};
 
+use chain::ActorCache;
+use ingest::WaitingFor;
 use lock::Lock;
+use merge::{BodyCache, OpenRecords};
 use observe::Observers;
 use schema::Durability;
 
@@ -41,18 +70,25 @@ pub struct Store {
 }
 
 struct Inner {
-    writer: Mutex<Writer>,
     /// Connections that read, when nobody does. A store in memory reads with its one connection.
+    /// They are closed before the writer, which as the last one folds the write-ahead log in.
     readers: Mutex<Vec<Connection>>,
+    writer: Mutex<Writer>,
+    /// Who belongs to each space, as of the last commit.
+    memberships: RwLock<BTreeMap<SpaceId, Arc<Membership>>>,
+    bodies: Mutex<BodyCache>,
     observers: Observers,
     config: StoreConfig,
     incarnation: Incarnation,
+    /// Opened beside a process that writes.
+    is_read_only: bool,
     _lock: Option<Lock>,
 }
 
 /// What the one writer holds.
 struct Writer {
     connection: Connection,
+    actors: ActorCache,
     /// The last revision given to a row.
     revision: i64,
 }
@@ -75,17 +111,43 @@ impl Store {
             None => (open::open_memory()?, None),
         };
         let begun = begin(&mut connection, &config)?;
-        let writer = Writer { connection, revision: begun.revision };
-        Ok(Self {
+        let store = Self::new(connection, config, begun, lock);
+        store.read_unread().map_err(|source| OpenError::Unreadable { source: Box::new(source) })?;
+        Ok(store)
+    }
+
+    /// Opens a store that another process writes, to read only. It takes no lock, and must be of
+    /// this program's schema.
+    pub fn open_read_only(config: StoreConfig) -> Result<Self, OpenError> {
+        let path = config.path.as_deref().ok_or(OpenError::Missing)?;
+        let connection = open::open_beside(path)?;
+        let incarnation =
+            meta(&connection, "incarnation").map_err(|source| OpenError::Database { source })?;
+        let incarnation = incarnation.and_then(|bytes| Incarnation::from_slice(&bytes));
+        let begun = Begun {
+            incarnation: incarnation.ok_or(OpenError::Missing)?,
+            revision: 0,
+            memberships: BTreeMap::new(),
+        };
+        Ok(Self::new(connection, config, begun, None))
+    }
+
+    fn new(connection: Connection, config: StoreConfig, begun: Begun, lock: Option<Lock>) -> Self {
+        let is_read_only = config.path.is_some() && lock.is_none();
+        let writer = Writer { connection, actors: ActorCache::default(), revision: begun.revision };
+        Self {
             inner: Arc::new(Inner {
                 writer: Mutex::new(writer),
                 readers: Mutex::default(),
+                memberships: RwLock::new(begun.memberships),
+                bodies: Mutex::default(),
                 observers: Observers::default(),
                 config,
                 incarnation: begun.incarnation,
+                is_read_only,
                 _lock: lock,
             }),
-        })
+        }
     }
 
     /// What this database file is called in the chains it writes.
@@ -109,10 +171,138 @@ impl Store {
     }
 }
 
+impl Inner {
+    fn now(&self) -> Timestamp {
+        (self.config.clock)()
+    }
+
+    fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.config.entropy)(&mut bytes);
+        bytes
+    }
+
+    fn identity(&self) -> Option<&Identity> {
+        self.config.identity.as_deref()
+    }
+
+    fn kinds(&self) -> &Kinds {
+        &self.config.kinds
+    }
+
+    /// The kind's schema, or one that knows nothing but the name.
+    fn kind(&self, name: &str) -> std::borrow::Cow<'_, Kind> {
+        match self.kinds().find(name) {
+            Some(kind) => std::borrow::Cow::Borrowed(kind),
+            None => std::borrow::Cow::Owned(Kind::undeclared(name)),
+        }
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        // A panic between two statements left a transaction that was rolled back when it was
+        // dropped: the database is as before.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn membership(&self, space: SpaceId) -> Arc<Membership> {
+        let held = self.memberships.read().unwrap_or_else(PoisonError::into_inner);
+        held.get(&space).cloned().unwrap_or_else(|| Arc::new(Membership::new(space)))
+    }
+
+    fn set_membership(&self, space: SpaceId, membership: Arc<Membership>) {
+        self.memberships.write().unwrap_or_else(PoisonError::into_inner).insert(space, membership);
+    }
+
+    /// Runs one read on a consistent state of the database.
+    fn read<T, E: From<StoreError>>(&self, read: impl FnOnce(&Connection) -> Result<T, E>) -> Result<T, E> {
+        let Some(path) = &self.config.path else {
+            return read(&self.writer().connection);
+        };
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => open::open_reader(path).map_err(StoreError::from)?,
+        };
+        let read = {
+            let snapshot = connection.transaction().map_err(StoreError::from)?;
+            read(&snapshot)
+        };
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        read
+    }
+
+    /// Runs one transaction of the writer and commits it if the closure succeeds.
+    fn transaction<T, E: From<StoreError>>(
+        &self,
+        change: impl FnOnce(&mut Writing<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.is_read_only {
+            return Err(StoreError::ReadOnly.into());
+        }
+        let mut guard = self.writer();
+        let Writer { connection, actors, revision } = &mut *guard;
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+        let mut writing = Writing {
+            transaction: &transaction,
+            inner: self,
+            actors,
+            revision: *revision + 1,
+            changed: Vec::new(),
+            open: OpenRecords::new(),
+            retry: BTreeSet::new(),
+            has_waiting: None,
+            membership: None,
+        };
+        let outcome = change(&mut writing).and_then(|value| writing.flush().map(|()| value).map_err(E::from));
+        let Writing { mut changed, membership, .. } = writing;
+        match outcome.and_then(|value| {
+            transaction.commit().map_err(StoreError::from)?;
+            Ok(value)
+        }) {
+            Ok(value) => {
+                *revision += 1;
+                if let Some((space, membership)) = membership {
+                    self.set_membership(space, membership);
+                }
+                drop(guard);
+                changed.sort_unstable();
+                changed.dedup();
+                self.observers.announce(changed);
+                Ok(value)
+            }
+            Err(error) => {
+                // They may name rows that were rolled back, and whose numbers will be given again.
+                *actors = ActorCache::default();
+                self.bodies.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                Err(error)
+            }
+        }
+    }
+}
+
+/// One transaction of the writer, with what it needs besides the database.
+struct Writing<'a> {
+    transaction: &'a Transaction<'a>,
+    inner: &'a Inner,
+    actors: &'a mut ActorCache,
+    /// What the rows that change in this transaction get as their revision.
+    revision: i64,
+    changed: Vec<Changed>,
+    open: OpenRecords,
+    /// Records that something arrived for, while entries wait.
+    retry: BTreeSet<WaitingFor>,
+    /// Whether any entry waits, once that was looked up.
+    has_waiting: Option<bool>,
+    /// Who belongs to a space now, if this transaction changes that.
+    membership: Option<(SpaceId, Arc<Membership>)>,
+}
+
 /// What an opened store begins with.
 struct Begun {
     incarnation: Incarnation,
     revision: i64,
+    memberships: BTreeMap<SpaceId, Arc<Membership>>,
 }
 
 /// Reads, or makes, what names this file, and reads the control records it holds.
@@ -144,7 +334,9 @@ fn begin(connection: &mut Connection, config: &StoreConfig) -> Result<Begun, Ope
         .query_row("SELECT coalesce(max(revision), 0) FROM record", [], |row| row.get(0))
         .map_err(database)?;
     transaction.commit().map_err(database)?;
-    Ok(Begun { incarnation, revision })
+    let memberships = space::read_memberships(connection)
+        .map_err(|source| OpenError::Unreadable { source: Box::new(source) })?;
+    Ok(Begun { incarnation, revision, memberships })
 }
 
 fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {

@@ -11,6 +11,13 @@ pub enum StoreError {
     /// Something stored does not read back as what it was stored as.
     #[error("the store holds {0} that does not read back")]
     Unreadable(&'static str),
+    /// The relay holds what was written with this very file, and the file does not: it was rolled
+    /// back, or it is a copy. What it holds must be brought into a new store.
+    #[error("the relay holds more of this store's own batches than the store itself")]
+    BehindRelay,
+    /// The store was opened to read only.
+    #[error("the store was opened to read only")]
+    ReadOnly,
 }
 
 impl StoreError {
@@ -18,7 +25,7 @@ impl StoreError {
     pub fn is_damage(&self) -> bool {
         match self {
             Self::Database(error) => is_damage(error),
-            Self::Unreadable(_) => false,
+            _ => false,
         }
     }
 
@@ -26,7 +33,7 @@ impl StoreError {
     pub fn is_full(&self) -> bool {
         match self {
             Self::Database(error) => error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull),
-            Self::Unreadable(_) => false,
+            _ => false,
         }
     }
 }

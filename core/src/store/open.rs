@@ -117,6 +117,9 @@ pub enum OpenError {
         /// Why.
         source: rusqlite::Error,
     },
+    /// There is no store to read.
+    #[error("opening a store: there is none to read")]
+    Missing,
     /// What it holds does not read back.
     #[error("opening a store: its control records do not read back")]
     Unreadable {
@@ -286,6 +289,24 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     schema::prepare_reader(&connection)?;
     Ok(connection)
+}
+
+/// Opens a connection to a store that another process writes.
+pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
+    if !path.exists() {
+        return Err(OpenError::Missing);
+    }
+    let opened = check_head(path).and_then(|()| check_version(path)).and_then(|()| {
+        let connection = open_reader(path)?;
+        let found: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        // The process that writes has not made its tables yet.
+        if found == schema::VERSION { Ok(connection) } else { Err(Stop::Refused(OpenError::Missing)) }
+    });
+    opened.map_err(|stop| match stop {
+        Stop::Refused(error) => error,
+        // Whoever writes it will find the damage and set the file aside.
+        Stop::Damaged => OpenError::Missing,
+    })
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ CREATE TABLE batch (
     log_offset   INTEGER,          -- where the relay's log has it; NULL for own ones
     received_at  INTEGER NOT NULL, -- by this machine's clock: when it was sealed here or came in
     acknowledged INTEGER NOT NULL, -- 1: the relay holds it
-    state        INTEGER NOT NULL, -- 0: read; 1: waits for control records about its author
+    state        INTEGER NOT NULL, -- 0: read; 1: waits for control records about its author; 2: for a newer program
     control      INTEGER NOT NULL, -- 1: of the kind control
     entries      INTEGER NOT NULL, -- how many
     bytes        BLOB NOT NULL     -- header, signature and body exactly as sealed
@@ -93,9 +93,9 @@ CREATE TABLE record (
     doc        BLOB,             -- the merged document; NULL for a record of one change
     UNIQUE (space, kind, record)
 ) STRICT;
-CREATE INDEX record_by_time ON record (space, kind, time, record);
+CREATE INDEX record_by_time ON record (space, kind, time DESC, record);
 CREATE INDEX record_by_revision ON record (revision);
-CREATE INDEX record_in_conflict ON record (space, kind, time, record) WHERE conflicts > 0;
+CREATE INDEX record_in_conflict ON record (space, kind, time DESC, record) WHERE conflicts > 0;
 
 -- Where each applied change of a record is, so that one record can be built again without one of them.
 CREATE TABLE record_entry (

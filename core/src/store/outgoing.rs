@@ -1,0 +1,412 @@
+//! What is to be sent: sealed when it is wanted, and known to be there when it is acknowledged.
+//!
+//! A batch is committed, in one transaction with the removal of what was pending, before anybody
+//! gets to see it. Sealing changes no row of a record.
+
+use rusqlite::{Connection, OptionalExtension, Transaction};
+
+use super::chain::{self, ChainKey, ChainRow};
+use super::error::StoreError;
+use super::observe::Changed;
+use super::{Store, Writing, row, space};
+use crate::batch::{
+    BODY_HEAD_LEN, BatchKind, BodyEntry, ChangeEntry, Entry, Lane, SealSpec, SealedBatch, seal,
+};
+use crate::id::{BatchId, Incarnation, RecordId, SpaceId};
+use crate::identity::Identity;
+use crate::limits::BATCH_ENTRIES_MAX;
+use crate::model::TrackChunk;
+use crate::position::OwnChain;
+
+/// Bytes of a body at which sealing stops, unless one write alone is more. Compressed this is about
+/// three seconds of a 64 kbit/s link, which an SOS must not wait longer for.
+const SEALED_RAW_LEN: usize = 64 * 1024;
+
+/// What is to be sent next, within a budget of bytes.
+struct Wanted<'a> {
+    sent: &'a [(SpaceId, OwnChain)],
+    budget_len: usize,
+    len: usize,
+    batches: Vec<SealedBatch>,
+}
+
+impl Wanted<'_> {
+    fn height_sent(&self, space: SpaceId, incarnation: Incarnation, lane: Lane) -> u64 {
+        let is_chain = |(in_space, chain): &&(SpaceId, OwnChain)| {
+            *in_space == space && chain.incarnation == incarnation && chain.lane == lane
+        };
+        self.sent.iter().filter(is_chain).map(|(_, chain)| chain.seq).max().unwrap_or(0)
+    }
+
+    /// Takes a batch if it still fits; the first one always does.
+    fn take(&mut self, batch: SealedBatch) -> bool {
+        let len = batch.as_bytes().len();
+        if !self.batches.is_empty() && self.len + len > self.budget_len {
+            return false;
+        }
+        self.len += len;
+        self.batches.push(batch);
+        true
+    }
+
+    fn is_full(&self) -> bool {
+        self.len >= self.budget_len
+    }
+}
+
+/// One row of what is pending.
+struct PendingRow {
+    id: i64,
+    group: i64,
+    kind: Option<String>,
+    record: RecordId,
+    body: Vec<u8>,
+}
+
+impl Store {
+    /// What this device recorded and the relay does not hold, beyond the heights given as sent: the
+    /// urgent lane first, and no more than the budget but for the first batch. The flag says that
+    /// there is nothing else.
+    pub fn outgoing(
+        &self,
+        sent: &[(SpaceId, OwnChain)],
+        budget_len: usize,
+    ) -> Result<(Vec<SealedBatch>, bool), StoreError> {
+        let Some(identity) = self.inner.identity() else { return Ok((Vec::new(), true)) };
+        let mut wanted = Wanted { sent, budget_len, len: 0, batches: Vec::new() };
+        let spaces = self.inner.read(space::all)?;
+        for lane in Lane::ALL {
+            if !self.inner.read(|connection| take_sealed(connection, identity, lane, &mut wanted))? {
+                return Ok((wanted.batches, false));
+            }
+            for (number, space) in &spaces {
+                while self.inner.read(|connection| has_pending(connection, *space, lane))? {
+                    if !wanted.batches.is_empty() && wanted.is_full() {
+                        return Ok((wanted.batches, false));
+                    }
+                    let sealed = self
+                        .inner
+                        .transaction(|writing| writing.seal_next(identity, *number, *space, lane))?;
+                    // It is committed; if it does not fit it is sealed and leaves the next time.
+                    if !sealed.is_none_or(|batch| wanted.take(batch)) {
+                        return Ok((wanted.batches, false));
+                    }
+                }
+            }
+        }
+        Ok((wanted.batches, true))
+    }
+
+    /// Notes that the relay holds these batches. Others are passed over.
+    pub fn acknowledge(&self, batches: &[BatchId]) -> Result<(), StoreError> {
+        self.inner.transaction(|writing| {
+            for batch in batches {
+                let sql =
+                    "UPDATE batch SET acknowledged = 1 WHERE batch = ?1 AND acknowledged = 0 RETURNING id";
+                let row: Option<i64> = writing
+                    .transaction
+                    .prepare_cached(sql)?
+                    .query_row([batch.as_bytes()], |row| row.get(0))
+                    .optional()?;
+                if let Some(row) = row {
+                    writing.set_delivered(row)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Compares what the relay holds of this device's chains in a space with what is held here: what
+    /// it lost, or never got, will be sent again, and what it has is acknowledged.
+    pub fn relay_heights(&self, space: SpaceId, heights: &[OwnChain]) -> Result<(), StoreError> {
+        let Some(identity) = self.inner.identity() else { return Ok(()) };
+        self.inner.transaction(|writing| {
+            let Some(number) = space::number(writing.transaction, space)? else { return Ok(()) };
+            for (chain, incarnation, lane) in own_chains(writing.transaction, number, identity)? {
+                let at_relay = heights.iter().find(|h| h.incarnation == incarnation && h.lane == lane);
+                let is_this_file = incarnation == writing.inner.incarnation;
+                writing.set_acknowledged_to(&chain, at_relay, is_this_file)?;
+            }
+            // A chain of this very file of which nothing at all is here any more.
+            for height in heights.iter().filter(|h| h.incarnation == writing.inner.incarnation) {
+                let key = ChainKey {
+                    device: identity.device(),
+                    incarnation: height.incarnation,
+                    space,
+                    lane: height.lane,
+                };
+                if chain::find(writing.transaction, number, &key)?.is_none() {
+                    return Err(StoreError::BehindRelay);
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Takes what is sealed and not acknowledged; `false` if there is more than fits.
+fn take_sealed(
+    connection: &Connection,
+    identity: &Identity,
+    lane: Lane,
+    wanted: &mut Wanted<'_>,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT s.space, c.incarnation, b.seq, b.bytes FROM batch b INDEXED BY batch_unacknowledged
+        JOIN chain c ON c.id = b.chain JOIN space s ON s.id = c.space
+        WHERE b.acknowledged = 0 AND c.device = ?1 AND c.lane = ?2 ORDER BY c.space, c.id, b.seq";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query((identity.device().as_bytes(), lane as u8))?;
+    while let Some(row) = rows.next()? {
+        let space = SpaceId::from_bytes(row.get(0)?);
+        let height = wanted.height_sent(space, Incarnation::from_bytes(row.get(1)?), lane);
+        if row.get::<_, i64>(2)? as u64 <= height {
+            continue;
+        }
+        let batch = SealedBatch::parse(row.get::<_, Vec<u8>>(3)?);
+        if !wanted.take(batch.map_err(|_| StoreError::Unreadable("a sealed batch"))?) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn has_pending(connection: &Connection, space: SpaceId, lane: Lane) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM pending WHERE space = ?1 AND lane = ?2)";
+    Ok(connection.prepare_cached(sql)?.query_row((space.as_bytes(), lane as u8), |row| row.get(0))?)
+}
+
+fn own_chains(
+    transaction: &Transaction<'_>,
+    space: i64,
+    identity: &Identity,
+) -> Result<Vec<(ChainRow, Incarnation, Lane)>, StoreError> {
+    let sql = "SELECT id, height, head, incarnation, lane FROM chain WHERE space = ?1 AND device = ?2";
+    let mut statement = transaction.prepare_cached(sql)?;
+    let mut rows = statement.query((space, identity.device().as_bytes()))?;
+    let mut chains = Vec::new();
+    while let Some(row) = rows.next()? {
+        let chain = ChainRow {
+            id: row.get(0)?,
+            height: row.get::<_, i64>(1)? as u64,
+            head: BatchId::from_bytes(row.get(2)?),
+        };
+        let lane = Lane::from_u8(row.get(4)?).ok_or(StoreError::Unreadable("a chain's lane"))?;
+        chains.push((chain, Incarnation::from_bytes(row.get(3)?), lane));
+    }
+    Ok(chains)
+}
+
+impl Writing<'_> {
+    /// Seals the oldest pending entries of one lane into one batch. Writes stay whole.
+    fn seal_next(
+        &mut self,
+        identity: &Identity,
+        number: i64,
+        space: SpaceId,
+        lane: Lane,
+    ) -> Result<Option<SealedBatch>, StoreError> {
+        let pending = self.next_pending(space, lane)?;
+        let Some(last) = pending.last().map(|row| row.id) else { return Ok(None) };
+        let entries = entries(&pending)?;
+        let membership = self.inner.membership(space);
+        let key = ChainKey { device: identity.device(), incarnation: self.inner.incarnation, space, lane };
+        let organisation = space::organisation_of(&membership, key.device);
+        let chain = chain::find_or_insert(self.transaction, number, &key, organisation)?;
+        let spec = SealSpec {
+            key: identity,
+            incarnation: key.incarnation,
+            space,
+            lane,
+            seq: chain.height + 1,
+            prev: chain.head,
+            control_head: membership.control_head().unwrap_or(BatchId::from_bytes([0; 32])),
+            kind: BatchKind::Entries,
+            claimed_time: self.inner.now(),
+            seed: self.inner.random(),
+        };
+        // What `write` let pass can be sealed.
+        let batch = seal(spec, &entries).map_err(|_| StoreError::Unreadable("a pending entry"))?;
+        let row = self.insert_sealed(&batch, &chain)?;
+        for (index, pending) in (0..).zip(&pending) {
+            self.move_entry(number, &chain, row, index, pending)?;
+        }
+        self.transaction
+            .prepare_cached("DELETE FROM pending WHERE space = ?1 AND lane = ?2 AND id <= ?3")?
+            .execute((space.as_bytes(), lane as u8, last))?;
+        Ok(Some(batch))
+    }
+
+    /// The oldest pending rows of a lane, cut between writes where a batch is full enough.
+    fn next_pending(&self, space: SpaceId, lane: Lane) -> Result<Vec<PendingRow>, StoreError> {
+        let sql = "SELECT id, write_group, kind, record, body FROM pending
+            WHERE space = ?1 AND lane = ?2 ORDER BY id LIMIT ?3";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let limit = BATCH_ENTRIES_MAX as i64 + 1;
+        let mut rows = statement.query((space.as_bytes(), lane as u8, limit))?;
+        let mut taken: Vec<PendingRow> = Vec::new();
+        let mut len = BODY_HEAD_LEN;
+        while let Some(row) = rows.next()? {
+            let row = PendingRow {
+                id: row.get(0)?,
+                group: row.get(1)?,
+                kind: row.get(2)?,
+                record: RecordId::from_bytes(row.get(3)?),
+                body: row.get(4)?,
+            };
+            len += Entry::len_in_body(20 + row.kind.as_ref().map_or(0, String::len) + row.body.len());
+            let is_full = taken.len() == BATCH_ENTRIES_MAX || len > SEALED_RAW_LEN;
+            // Where the row's own write began; at 0 that write fills the batch alone.
+            let cut = taken.iter().position(|before| before.group == row.group).unwrap_or(taken.len());
+            if is_full && cut > 0 {
+                taken.truncate(cut);
+                return Ok(taken);
+            }
+            taken.push(row);
+        }
+        Ok(taken)
+    }
+
+    fn insert_sealed(&self, batch: &SealedBatch, chain: &ChainRow) -> Result<i64, StoreError> {
+        let header = batch.header();
+        let sql =
+            "INSERT INTO batch (batch, chain, seq, received_at, acknowledged, state, control, entries, bytes)
+            VALUES (?1, ?2, ?3, ?4, 0, 0, 0, ?5, ?6)";
+        self.transaction.prepare_cached(sql)?.execute((
+            batch.id().as_bytes(),
+            chain.id,
+            header.seq as i64,
+            header.claimed_time.as_millis(),
+            header.count,
+            batch.as_bytes(),
+        ))?;
+        let row = self.transaction.last_insert_rowid();
+        chain::set_height(self.transaction, chain.id, header.seq, batch.id())?;
+        Ok(row)
+    }
+
+    /// The record now finds its change in the batch.
+    fn move_entry(
+        &self,
+        space: i64,
+        chain: &ChainRow,
+        batch: i64,
+        index: u32,
+        pending: &PendingRow,
+    ) -> Result<(), StoreError> {
+        let Some(kind) = &pending.kind else { return Ok(()) };
+        let record = row::find_row(self.transaction, space, kind, pending.record)?;
+        let record = record.ok_or(StoreError::Unreadable("a pending change without its record"))?;
+        let sql = "UPDATE record_entry SET batch = ?1, entry = ?2
+            WHERE record = ?3 AND chain = ?4 AND batch IS NULL AND entry = ?5";
+        self.transaction.prepare_cached(sql)?.execute((batch, index, record, chain.id, pending.id))?;
+        self.insert_undelivered(batch, record)
+    }
+
+    fn insert_undelivered(&self, batch: i64, record: i64) -> Result<(), StoreError> {
+        let sql = "INSERT INTO undelivered (batch, record) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+        self.transaction.prepare_cached(sql)?.execute((batch, record))?;
+        Ok(())
+    }
+
+    /// The relay holds a batch: its records may be delivered now, which observers want to show.
+    fn set_delivered(&mut self, batch: i64) -> Result<(), StoreError> {
+        let sql = "SELECT s.space, r.kind, r.record FROM undelivered d JOIN record r ON r.id = d.record
+            JOIN space s ON s.id = r.space WHERE d.batch = ?1";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let mut rows = statement.query([batch])?;
+        while let Some(row) = rows.next()? {
+            self.changed.push(Changed {
+                space: SpaceId::from_bytes(row.get(0)?),
+                kind: row.get(1)?,
+                id: RecordId::from_bytes(row.get(2)?),
+            });
+        }
+        drop(rows);
+        self.transaction.prepare_cached("DELETE FROM undelivered WHERE batch = ?1")?.execute([batch])?;
+        Ok(())
+    }
+
+    /// Brings what is known to be at the relay in line with what it says.
+    fn set_acknowledged_to(
+        &mut self,
+        chain: &ChainRow,
+        at_relay: Option<&OwnChain>,
+        is_this_file: bool,
+    ) -> Result<(), StoreError> {
+        let height = at_relay.map_or(0, |at_relay| at_relay.seq);
+        if is_this_file {
+            let stands = at_relay.map(|at_relay| self.batch_at(chain.id, at_relay.seq)).transpose()?;
+            // The relay has what this file does not, or something else in its place.
+            if stands.is_some_and(|stands| stands != at_relay.map(|at_relay| at_relay.batch)) {
+                return Err(StoreError::BehindRelay);
+            }
+        }
+        let sql = "SELECT id, seq FROM batch WHERE chain = ?1 AND acknowledged = (seq > ?2)";
+        let differing: Vec<(i64, i64)> = {
+            let mut statement = self.transaction.prepare_cached(sql)?;
+            let rows =
+                statement.query_map((chain.id, height as i64), |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        for (batch, seq) in differing {
+            let is_held_there = seq as u64 <= height;
+            self.transaction
+                .prepare_cached("UPDATE batch SET acknowledged = ?2 WHERE id = ?1")?
+                .execute((batch, is_held_there))?;
+            if is_held_there {
+                self.set_delivered(batch)?;
+            } else {
+                self.set_undelivered(batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn batch_at(&self, chain: i64, seq: u64) -> Result<Option<BatchId>, StoreError> {
+        Ok(self
+            .transaction
+            .prepare_cached("SELECT batch FROM batch WHERE chain = ?1 AND seq = ?2")?
+            .query_row((chain, seq as i64), |row| row.get(0).map(BatchId::from_bytes))
+            .optional()?)
+    }
+
+    /// The relay lost a batch: its records are not delivered any more.
+    fn set_undelivered(&mut self, batch: i64) -> Result<(), StoreError> {
+        let sql = "SELECT c.space, s.space FROM batch b JOIN chain c ON c.id = b.chain
+            JOIN space s ON s.id = c.space WHERE b.id = ?1";
+        let (space, space_id): (i64, [u8; 32]) =
+            self.transaction.prepare_cached(sql)?.query_row([batch], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for entry in &self.inner.body(self.transaction, batch)?.entries {
+            let BodyEntry::Present { entry: Entry::Change(change), .. } = entry else { continue };
+            if let Some(record) = row::find_row(self.transaction, space, &change.kind, change.record)? {
+                self.insert_undelivered(batch, record)?;
+                let (kind, id) = (change.kind.clone(), change.record);
+                self.changed.push(Changed { space: SpaceId::from_bytes(space_id), kind, id });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What pending rows become in a batch.
+fn entries(pending: &[PendingRow]) -> Result<Vec<Entry>, StoreError> {
+    let mut entries = Vec::with_capacity(pending.len());
+    for (index, row) in pending.iter().enumerate() {
+        entries.push(match &row.kind {
+            Some(kind) => Entry::Change(ChangeEntry {
+                record: row.record,
+                kind: kind.clone(),
+                continues: pending.get(index + 1).is_some_and(|next| next.group == row.group),
+                change: row.body.clone(),
+            }),
+            None => Entry::Track(
+                TrackChunk::from_bytes(&row.body)
+                    .map_err(|_| StoreError::Unreadable("a pending track chunk"))?,
+            ),
+        });
+    }
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,275 @@
+//! Recording: what a device puts, edits and withdraws, durable when `write` returns.
+//!
+//! Everything that one `write` does is one transaction and one fsync, and travels together: it is
+//! sealed into one batch a lane and applied whole wherever it arrives. Nothing is signed here; a
+//! change is *pending* until a link wants it.
+
+use std::collections::BTreeMap;
+
+use super::chain::{self, ChainKey};
+use super::error::StoreError;
+use super::merge::{Outcome, Place, Target};
+use super::observe::{Changed, TRACK};
+use super::row::{self, Record};
+use super::{Store, Writing, space, track};
+use crate::batch::{BODY_HEAD_LEN, Entry, Lane};
+use crate::clock::Timestamp;
+use crate::document::{self, EditError, WITHDRAWN_KEY, create, scan};
+use crate::id::{ActorId, RecordId, SpaceId};
+use crate::limits::{BATCH_ENTRIES_MAX, BATCH_RAW_LEN_MAX, KIND_LEN_MAX};
+use crate::model::track::TrackError;
+use crate::model::{Fields, TrackChunk, Value};
+
+/// Bytes of a change's entry besides its kind and the change: tag, flags, record id, kind length.
+const CHANGE_ENTRY_HEAD_LEN: usize = 19;
+
+/// Something cannot be recorded. Nothing of the whole `write` was.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The store is a replica, which records nothing of its own.
+    #[error("recording: this store has no identity")]
+    NoIdentity,
+    /// The space was not joined.
+    #[error("recording: the space {0} was not joined")]
+    UnknownSpace(SpaceId),
+    /// There is no such record to edit.
+    #[error("recording: there is no record {0} of this kind in this space")]
+    NotFound(RecordId),
+    /// The kind's name is empty, too long or reserved.
+    #[error("recording: the kind's name is empty, too long or reserved")]
+    Kind,
+    /// The fields cannot be stored.
+    #[error("recording: the fields cannot be stored")]
+    Fields(#[from] EditError),
+    /// The track chunk cannot be stored.
+    #[error("recording: the track chunk cannot be stored")]
+    Track(#[from] TrackError),
+    /// One write does more than one batch can carry.
+    #[error("recording: one write is more than one batch can carry")]
+    TooMuch,
+    /// The database failed.
+    #[error("recording: the store failed")]
+    Store(#[from] StoreError),
+}
+
+impl From<rusqlite::Error> for WriteError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// How much of a batch one write fills in one lane.
+#[derive(Debug, Default)]
+struct Filled {
+    entries: usize,
+    len: usize,
+}
+
+/// One write: everything done through it is kept together, or not at all.
+pub struct WriteGroup<'a, 'b> {
+    writing: &'a mut Writing<'b>,
+    now: Timestamp,
+    filled: BTreeMap<(SpaceId, Lane), Filled>,
+}
+
+impl std::fmt::Debug for WriteGroup<'_, '_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WriteGroup").field("filled", &self.filled).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Records everything that the closure does, in one transaction. It is durable when this
+    /// returns. The closure must read through the group, not through the store.
+    pub fn write<T>(
+        &self,
+        write: impl FnOnce(&mut WriteGroup<'_, '_>) -> Result<T, WriteError>,
+    ) -> Result<T, WriteError> {
+        if self.inner.identity().is_none() {
+            return Err(WriteError::NoIdentity);
+        }
+        self.inner.transaction(|writing| {
+            let now = self.inner.now();
+            write(&mut WriteGroup { writing, now, filled: BTreeMap::new() })
+        })
+    }
+}
+
+impl WriteGroup<'_, '_> {
+    /// Makes a record, under this id or a new one. If there is one of this id, its fields are set
+    /// and those not given stay.
+    pub fn put(
+        &mut self,
+        space: SpaceId,
+        kind: &str,
+        id: Option<RecordId>,
+        fields: Fields,
+    ) -> Result<RecordId, WriteError> {
+        let number = self.space(space)?;
+        if kind.is_empty() || kind.len() > KIND_LEN_MAX || kind == TRACK {
+            return Err(WriteError::Kind);
+        }
+        if let Some(id) = id
+            && row::find_row(self.writing.transaction, number, kind, id)?.is_some()
+        {
+            let puts = fields.into_iter().map(|(name, value)| (name, Some(value))).collect();
+            return self.patch(space, kind, id, puts).map(|()| id);
+        }
+        let id = id.unwrap_or_else(|| RecordId::new(self.now, self.writing.inner.random()));
+        let schema = self.writing.inner.kind(kind).into_owned();
+        let (chain, actor) = self.own_chain(number, space, schema.lane)?;
+        let raw = create(actor, self.now, &schema, &fields)?;
+        let target = Target { space: number, space_id: space, kind, record: id };
+        let change = read_back(&raw)?;
+        let place = self.insert_pending(&target, schema.lane, &raw)?;
+        match self.writing.apply(&target, chain, &change, &raw, place)? {
+            Outcome::Applied => Ok(id),
+            _ => Err(StoreError::Unreadable("a record that was just made").into()),
+        }
+    }
+
+    /// Sets and, with `None`, removes fields of a record. Setting a field that is in conflict
+    /// settles the conflict.
+    pub fn patch(
+        &mut self,
+        space: SpaceId,
+        kind: &str,
+        id: RecordId,
+        puts: BTreeMap<String, Option<Value>>,
+    ) -> Result<(), WriteError> {
+        if puts.contains_key(WITHDRAWN_KEY) {
+            return Err(EditError::ReservedName.into());
+        }
+        self.edit(space, kind, id, &puts)
+    }
+
+    /// Takes a record back. It stays in the store, and stays visible if somebody else worked on it
+    /// meanwhile.
+    pub fn withdraw(&mut self, space: SpaceId, kind: &str, id: RecordId) -> Result<(), WriteError> {
+        self.set_withdrawn(space, kind, id, true)
+    }
+
+    /// Brings a withdrawn record back.
+    pub fn restore(&mut self, space: SpaceId, kind: &str, id: RecordId) -> Result<(), WriteError> {
+        self.set_withdrawn(space, kind, id, false)
+    }
+
+    /// Adds a run of positions. One of an id that is already there changes nothing.
+    pub fn add_track(&mut self, space: SpaceId, chunk: TrackChunk) -> Result<(), WriteError> {
+        let number = self.space(space)?;
+        let (chain, _) = self.own_chain(number, space, Lane::Bulk)?;
+        let body = chunk.to_bytes()?;
+        if track::insert(self.writing.transaction, number, chain, &chunk, &body)? != Outcome::Applied {
+            return Ok(());
+        }
+        self.fill(space, Lane::Bulk, 1 + body.len())?;
+        let changed = Changed { space, kind: TRACK.to_owned(), id: chunk.patrol };
+        self.insert_pending_row(space, Lane::Bulk, None, chunk.id, &body)?;
+        self.writing.changed.push(changed);
+        Ok(())
+    }
+
+    /// A record as it is now, with what this write has done to it.
+    pub fn get(&mut self, space: SpaceId, kind: &str, id: RecordId) -> Result<Option<Record>, WriteError> {
+        let number = self.space(space)?;
+        self.writing.flush()?;
+        Ok(row::find_record(self.writing.transaction, number, kind, id)?)
+    }
+
+    fn set_withdrawn(
+        &mut self,
+        space: SpaceId,
+        kind: &str,
+        id: RecordId,
+        withdrawn: bool,
+    ) -> Result<(), WriteError> {
+        let puts = BTreeMap::from([(WITHDRAWN_KEY.to_owned(), Some(Value::Bool(withdrawn)))]);
+        self.edit(space, kind, id, &puts)
+    }
+
+    fn edit(
+        &mut self,
+        space: SpaceId,
+        kind: &str,
+        id: RecordId,
+        puts: &BTreeMap<String, Option<Value>>,
+    ) -> Result<(), WriteError> {
+        let number = self.space(space)?;
+        let row = row::find_row(self.writing.transaction, number, kind, id)?;
+        let row = row.ok_or(WriteError::NotFound(id))?;
+        let lane = self.writing.inner.kind(kind).lane;
+        let (chain, actor) = self.own_chain(number, space, lane)?;
+        let now = self.now;
+        let record = self.writing.open_record(row, kind)?;
+        let Some(raw) = record.document.edit(actor, now, puts)? else { return Ok(()) };
+        let target = Target { space: number, space_id: space, kind, record: id };
+        let change = read_back(&raw)?;
+        let place = self.insert_pending(&target, lane, &raw)?;
+        self.writing.insert_entry(row, chain, &change, place)?;
+        self.writing.mark_changed(row);
+        self.writing.changed.push(target.changed());
+        Ok(())
+    }
+
+    fn space(&self, space: SpaceId) -> Result<i64, WriteError> {
+        space::number(self.writing.transaction, space)?.ok_or(WriteError::UnknownSpace(space))
+    }
+
+    /// The number of the chain that this store writes in a lane, and its actor.
+    fn own_chain(&self, number: i64, space: SpaceId, lane: Lane) -> Result<(i64, ActorId), WriteError> {
+        let inner = self.writing.inner;
+        let device = inner.identity().ok_or(WriteError::NoIdentity)?.device();
+        let key = ChainKey { device, incarnation: inner.incarnation, space, lane };
+        let organisation = space::organisation_of(&inner.membership(space), device);
+        let chain = chain::find_or_insert(self.writing.transaction, number, &key, organisation)?;
+        Ok((chain.id, key.actor()))
+    }
+
+    fn insert_pending(&mut self, target: &Target<'_>, lane: Lane, raw: &[u8]) -> Result<Place, WriteError> {
+        self.fill(target.space_id, lane, CHANGE_ENTRY_HEAD_LEN + target.kind.len() + raw.len())?;
+        let id = self.insert_pending_row(target.space_id, lane, Some(target.kind), target.record, raw)?;
+        Ok(Place::Pending(id))
+    }
+
+    fn insert_pending_row(
+        &self,
+        space: SpaceId,
+        lane: Lane,
+        kind: Option<&str>,
+        record: RecordId,
+        body: &[u8],
+    ) -> Result<i64, WriteError> {
+        let transaction = self.writing.transaction;
+        let sql = "INSERT INTO pending (space, lane, write_group, kind, record, body)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        transaction.prepare_cached(sql)?.execute((
+            space.as_bytes(),
+            lane as u8,
+            // One transaction is one group, and each has its own revision.
+            self.writing.revision,
+            kind,
+            record.as_bytes(),
+            body,
+        ))?;
+        Ok(transaction.last_insert_rowid())
+    }
+
+    /// Refuses a write that one batch could not carry, now and not when it is sealed.
+    fn fill(&mut self, space: SpaceId, lane: Lane, encoded_len: usize) -> Result<(), WriteError> {
+        let filled = self.filled.entry((space, lane)).or_default();
+        filled.entries += 1;
+        filled.len += Entry::len_in_body(encoded_len);
+        if filled.entries > BATCH_ENTRIES_MAX || BODY_HEAD_LEN + filled.len > BATCH_RAW_LEN_MAX {
+            return Err(WriteError::TooMuch);
+        }
+        Ok(())
+    }
+}
+
+/// Every change is scanned before it is stored, so that a mistake fails here and not at the relay.
+fn read_back(raw: &[u8]) -> Result<document::Change, WriteError> {
+    Ok(scan(raw).map_err(|_| StoreError::Unreadable("a change that was just made"))?)
+}
+
+#[cfg(test)]
+mod tests;
