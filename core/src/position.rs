@@ -5,6 +5,9 @@
 use crate::batch::Lane;
 use crate::id::{BatchId, Incarnation, LogId, SpaceId};
 
+/// The height that says of a chain: offer nothing of it.
+pub const HEIGHT_STOPPED: u64 = i64::MAX as u64;
+
 /// How far a device holds one relay's log of one space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {

@@ -16,7 +16,7 @@ use crate::id::{BatchId, Incarnation, RecordId, SpaceId};
 use crate::identity::Identity;
 use crate::limits::BATCH_ENTRIES_MAX;
 use crate::model::TrackChunk;
-use crate::position::OwnChain;
+use crate::position::{HEIGHT_STOPPED, OwnChain};
 
 /// Bytes of a body at which sealing stops, unless one write alone is more. Compressed this is about
 /// three seconds of a 64 kbit/s link, which an SOS must not wait longer for.
@@ -80,6 +80,10 @@ impl Store {
                 return Ok((wanted.batches, false));
             }
             for (number, space) in &spaces {
+                // Nothing of a chain that the relay has stopped need be sealed now.
+                if wanted.height_sent(*space, self.inner.incarnation, lane) == HEIGHT_STOPPED {
+                    continue;
+                }
                 while self.inner.read(|connection| has_pending(connection, *space, lane))? {
                     if !wanted.batches.is_empty() && wanted.is_full() {
                         return Ok((wanted.batches, false));
