@@ -54,10 +54,25 @@ pub const SPACE_ORGANISATIONS_MAX: usize = 64;
 pub const FRAME_LEN_MAX: usize = BATCH_LEN_MAX + 1024;
 /// Spaces that one link carries, at most.
 pub const LINK_SPACES_MAX: usize = 64;
-/// Bytes that a device keeps on its way, sent and not yet acknowledged, when a link begins.
-pub const WINDOW_LEN_INITIAL: usize = 64 * 1024;
-/// Bytes that a device keeps on its way at most, when acknowledgements come back fast.
+/// Chains whose heights one state names, all spaces together, at most: they fit one frame.
+pub const LINK_CHAINS_MAX: usize = 4096;
+/// Bytes of what people call a device, at most.
+pub const LABEL_LEN_MAX: usize = 128;
+/// Bytes that either end keeps on its way, sent and not yet answered for, when a link begins: two
+/// seconds of a slow link.
+pub const WINDOW_LEN_INITIAL: usize = 16 * 1024;
+/// Bytes on their way below which no slow answer brings a window: a small batch.
+pub const WINDOW_LEN_MIN: usize = 4 * 1024;
+/// Bytes that either end keeps on its way at most, when answers come back fast.
 pub const WINDOW_LEN_MAX: usize = 4 * 1024 * 1024;
+/// Milliseconds within which an answer is fast.
+pub const WINDOW_ANSWER_MS: i64 = 1_000;
+/// Bytes received that wait to be taken in, at most: the other end sends more only out of turn.
+pub const UNTAKEN_LEN_MAX: usize = WINDOW_LEN_MAX + RELAY_READ_LEN_MAX + FRAME_LEN_MAX;
+/// Milliseconds before a device offers again what the relay asked it to keep, at first.
+pub const OFFER_AGAIN_MS_MIN: i64 = 5_000;
+/// Milliseconds between two reports of how much is unsent, at least, while something is.
+pub const REPORT_MS_MIN: i64 = 10_000;
 /// Bytes that the relay reads from its log for one link at a time.
 pub const RELAY_READ_LEN_MAX: usize = 1024 * 1024;
 /// Milliseconds without any frame after which a link is given up.

@@ -21,9 +21,6 @@ mod merge;
 mod observe;
 mod open;
 mod outgoing;
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "tests")]
-mod properties;
 mod query;
 #[allow(dead_code, reason = "bringing batches and changes back needs what is still being built")]
 mod recover;

@@ -29,7 +29,7 @@ export function eventPoints(events: EventRecord[], openAlerts: EventRecord[], se
     const colour = event.kind === 'alert' ? ALERT_COLOUR : organisationColour(event.organisation?.colour_index);
     const icon = iconId({ shape: shapeOf(event), colour, priority: event.priority ?? 0, conflict: event.conflicts > 0, closed });
     const rank = (event.kind === 'alert' && !closed ? 1000 : closed ? -100 : 0) + (event.priority ?? 0);
-    return [point(event.place.lat, event.place.lon, { key, icon, rank, selected: key === selected, pulse: event.type === 'sos' && event.kind === 'alert' && !closed })];
+    return [point(event.place.lat, event.place.lon, { key, icon, rank, selected: key === selected, pulse: event.kind === 'alert' && !closed })];
   });
   return { type: 'FeatureCollection', features };
 }

@@ -63,16 +63,15 @@ function paintShape(context: CanvasRenderingContext2D, size: number, look: IconL
     context.stroke(path);
     context.restore();
   }
-  if (!look.closed && look.shape === 'alert') paintMark(context, 5, 9);
-  if (!look.closed && look.shape === 'warning') paintMark(context, 8.5, 6.5);
+  if (look.shape === 'alert' && !look.closed) paintMark(context);
   context.restore();
 }
 
 /** The exclamation mark of an open alert. */
-function paintMark(context: CanvasRenderingContext2D, top: number, height: number): void {
+function paintMark(context: CanvasRenderingContext2D): void {
   context.fillStyle = '#ffffff';
-  context.fillRect(10.5, top, 3, height);
-  context.fillRect(10.5, top + height + 1.6, 3, 3);
+  context.fillRect(10.4, 5, 3.2, 9);
+  context.fillRect(10.4, 16, 3.2, 3.2);
 }
 
 function paintDevice(context: CanvasRenderingContext2D, size: number, colour: string): void {

@@ -20,7 +20,7 @@ describe('marks', () => {
   });
 
   it('draw an open alert above all and never twice', () => {
-    const alert = event({ id: '2', kind: 'alert', type: 'sos', operational_state: 'raised' });
+    const alert = event({ id: '2', kind: 'alert', operational_state: 'raised' });
     const { features } = eventPoints([event({}), alert], [alert], 'event/ab/1');
     expect(features.map((feature) => [feature.properties!.selected, feature.properties!.pulse])).toEqual([[true, false], [false, true]]);
     expect(features[1]!.properties!.rank).toBeGreaterThan(features[0]!.properties!.rank as number);

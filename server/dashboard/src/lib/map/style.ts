@@ -20,17 +20,17 @@ export interface OperatorLayers {
 
 interface Palette {
   sea: string; land: string; home: string; border: string; coast: string; grid: string;
-  casing: string; text: string; faint: string; halo: string; dot: string;
+  text: string; faint: string; halo: string; dot: string;
 }
 
 export const PALETTES: Record<'light' | 'dark', Palette> = {
   light: {
     sea: '#cfdfe2', land: '#ece5d6', home: '#f8f3e7', border: '#a8997a', coast: '#8fa9ae', grid: '#00000010',
-    casing: '#fbf7ec', text: '#2b3230', faint: '#857a63', halo: '#fbf7ecdd', dot: '#5c5340',
+    text: '#2b3230', faint: '#857a63', halo: '#fbf7ecdd', dot: '#5c5340',
   },
   dark: {
     sea: '#0c1417', land: '#182125', home: '#202b2f', border: '#5f6f70', coast: '#3c5157', grid: '#ffffff0b',
-    casing: '#c9d4d3', text: '#dfe5e1', faint: '#8b9a9b', halo: '#111a1de6', dot: '#b9ad90',
+    text: '#dfe5e1', faint: '#8b9a9b', halo: '#111a1de6', dot: '#b9ad90',
   },
 };
 
@@ -90,12 +90,12 @@ function names(p: Palette): LayerSpecification[] {
 }
 
 function work(p: Palette): LayerSpecification[] {
-  const width = ['case', ['get', 'open'], 3.5, 2] as never;
+  const width = ['case', ['get', 'open'], 3.5, 1.8] as never;
   const opacity = ['case', ['get', 'open'], 1, 0.75] as never;
   return [
     {
-      id: 'track-casing', type: 'line', source: 'tracks', filter: ['!', ['get', 'gap']],
-      layout: { 'line-join': 'round', 'line-cap': 'round' }, paint: { 'line-color': p.casing, 'line-width': ['case', ['get', 'open'], 7, 3.4], 'line-opacity': ['case', ['get', 'open'], 0.9, 0.55] },
+      id: 'track-casing', type: 'line', source: 'tracks', filter: ['all', ['get', 'open'], ['!', ['get', 'gap']]],
+      layout: { 'line-join': 'round', 'line-cap': 'round' }, paint: { 'line-color': p.halo, 'line-width': 7 },
     },
     {
       id: 'track-lines', type: 'line', source: 'tracks', filter: ['!', ['get', 'gap']],
@@ -125,7 +125,7 @@ function work(p: Palette): LayerSpecification[] {
       id: 'events', type: 'symbol', source: 'events',
       layout: {
         'icon-image': ['get', 'icon'], 'icon-size': ['interpolate', ['linear'], ['zoom'], 4, 0.72, 8, 1],
-        'icon-allow-overlap': true, 'symbol-sort-key': ['get', 'rank'],
+        'icon-allow-overlap': true, 'icon-ignore-placement': true, 'symbol-sort-key': ['get', 'rank'],
       },
     },
     {

@@ -107,7 +107,7 @@ export class MapPicture {
     this.map.easeTo({
       center: [lon, lat],
       zoom: Math.max(this.map.getZoom(), 6.5),
-      offset: [(insets.left - insets.right) / 2, 0],
+      padding: { top: 0, bottom: 0, ...insets },
       duration: this.still ? 0 : 600,
     });
   }

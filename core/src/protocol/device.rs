@@ -1,0 +1,470 @@
+//! The device's end of a link.
+//!
+//! It never asks for what it could be told, and believes no relay that has not proved itself. Its
+//! surprise: it holds no batches of its own. What is to be sent is asked for when there is room, and
+//! what came is handed on in groups.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::close::{CloseCode, CloseReason};
+use super::download::Downloads;
+use super::handshake;
+use super::message::{CursorClaim, Hello, Message, Open, SpaceState, Standing, Versions, Welcome};
+use super::timer::Alarm;
+use super::upload::Uploads;
+use crate::batch::{SealedBatch, unread_id};
+use crate::clock::Timestamp;
+use crate::control::Verdict;
+use crate::id::{BatchId, DeviceId, Incarnation, SpaceId};
+use crate::identity::Identity;
+use crate::limits::{HANDSHAKE_MS_MAX, LINK_IDLE_MS_MAX, LINK_PING_MS, LINK_SPACES_MAX, REPORT_MS_MIN};
+use crate::position::{Cursor, OwnChain, SpacePosition, own_digest};
+
+/// Everything that a device's end of a link needs to know.
+#[derive(Debug, Clone)]
+pub struct DeviceSessionConfig {
+    /// The device's key.
+    pub identity: Arc<Identity>,
+    /// The relay's key, pinned at enrolment.
+    pub relay: DeviceId,
+    /// Random, and fresh for this link.
+    pub nonce: [u8; 16],
+    /// The database file.
+    pub incarnation: Incarnation,
+    /// Where the device stands; a link carries the first [`LINK_SPACES_MAX`] spaces.
+    pub spaces: Vec<SpacePosition>,
+    /// Records with changes that the relay does not hold.
+    pub unsent: u64,
+}
+
+/// What the session is told.
+#[derive(Debug)]
+pub enum DeviceInput {
+    /// A frame came in.
+    Frame(Vec<u8>),
+    /// The answer to [`DeviceOutput::Wanted`].
+    Outgoing {
+        /// Batches, each chain in order.
+        batches: Vec<SealedBatch>,
+        /// There are no more.
+        exhausted: bool,
+    },
+    /// What [`DeviceOutput::Ingest`] handed on is stored, its cursor too.
+    Ingested {
+        /// The space.
+        space: SpaceId,
+    },
+    /// Something was recorded.
+    LocalChange {
+        /// Records with changes that the relay does not hold.
+        unsent: u64,
+    },
+    /// A time asked for by [`DeviceOutput::WakeAt`] has come.
+    Tick,
+    /// The device wants to end the link.
+    Close,
+    /// The carrier broke: nothing can be sent any more.
+    Cut,
+}
+
+/// What the session wants done, in order.
+#[derive(Debug)]
+pub enum DeviceOutput {
+    /// Send a frame.
+    Send(Vec<u8>),
+    /// Give batches to send: [`DeviceInput::Outgoing`] is the answer.
+    Wanted {
+        /// Per chain, the height after which to begin; a chain not named begins with what was not
+        /// acknowledged. [`crate::position::HEIGHT_STOPPED`] lets nothing of a chain through.
+        sent: Vec<(SpaceId, OwnChain)>,
+        /// Bytes there is room for. The first batch may be longer.
+        budget_len: usize,
+    },
+    /// Store a group of batches and the cursor that it reaches: [`DeviceInput::Ingested`] is the answer.
+    Ingest {
+        /// The space.
+        space: SpaceId,
+        /// Batches with their offsets; none if only the cursor moves.
+        batches: Vec<(u64, SealedBatch)>,
+        /// Batches that only a newer version can read: to be kept as they are.
+        unread: Vec<(u64, Vec<u8>)>,
+        /// How far the relay's log is held then.
+        cursor: Cursor,
+    },
+    /// The relay holds a batch, durably.
+    Acknowledged {
+        /// The space.
+        space: SpaceId,
+        /// The batch.
+        batch: BatchId,
+    },
+    /// The relay did not take a batch; its chain goes no further for now.
+    Answered {
+        /// The space.
+        space: SpaceId,
+        /// The batch.
+        batch: BatchId,
+        /// Why: retry later, or refused.
+        verdict: Verdict,
+    },
+    /// What the relay holds of this device's chains is not what was thought: take exactly this as
+    /// acknowledged. A chain not named is not held at all.
+    RelayHeights {
+        /// The space.
+        space: SpaceId,
+        /// The relay's heights.
+        heights: Vec<OwnChain>,
+    },
+    /// The relay's log is not the one the cursor was in: everything comes again.
+    ResetCursor {
+        /// The space.
+        space: SpaceId,
+    },
+    /// The relay does not let the device into a space.
+    NotMember {
+        /// The space.
+        space: SpaceId,
+    },
+    /// How far both directions are.
+    Progress(SessionProgress),
+    /// Everything known here and there has been exchanged and acknowledged.
+    UpToDate,
+    /// Give [`DeviceInput::Tick`] at this time.
+    WakeAt(Timestamp),
+    /// The link is over.
+    Closed(CloseReason),
+}
+
+/// How far both directions of a link are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SessionProgress {
+    /// To the relay: acknowledged.
+    pub up: Transfer,
+    /// From the relay: stored.
+    pub down: Transfer,
+    /// Chains that the relay keeps from going on; while there are any, the device is not up to date.
+    pub held_back: u32,
+}
+
+/// How far one direction is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Transfer {
+    /// Batches on this link so far.
+    pub batches: u64,
+    /// Their bytes.
+    pub len: u64,
+    /// Batches on this link when all is done, once that is known.
+    pub batches_total: Option<u64>,
+    /// Their bytes.
+    pub len_total: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// `Hello` is sent.
+    Greeting,
+    /// `Proof` is sent.
+    Proving,
+    Open,
+    Closed,
+}
+
+/// The device's end of one link. After each input, drain the outputs.
+#[derive(Debug)]
+pub struct DeviceSession {
+    identity: Arc<Identity>,
+    relay: DeviceId,
+    hello: Hello,
+    spaces: Vec<SpacePosition>,
+    phase: Phase,
+    uploads: Uploads,
+    downloads: Downloads,
+    began: Timestamp,
+    heard: Timestamp,
+    /// The number of the ping that waits for its answer.
+    pinged: Option<u64>,
+    pings: u64,
+    unsent: u64,
+    /// What the relay was last told is unsent, and when.
+    reported: (u64, Timestamp),
+    alarm: Alarm,
+    progress: SessionProgress,
+    up_to_date: bool,
+    outputs: VecDeque<DeviceOutput>,
+}
+
+impl DeviceSession {
+    /// Begins: the first frame is ready to be taken.
+    pub fn new(config: DeviceSessionConfig, now: Timestamp) -> Self {
+        let hello = Hello {
+            versions: Versions::SPOKEN,
+            device: config.identity.device(),
+            incarnation: config.incarnation,
+            nonce: config.nonce,
+        };
+        let mut spaces = config.spaces;
+        spaces.truncate(LINK_SPACES_MAX);
+        let mut session = Self {
+            identity: config.identity,
+            relay: config.relay,
+            outputs: VecDeque::from([DeviceOutput::Send(Message::Hello(hello.clone()).encode())]),
+            hello,
+            spaces,
+            phase: Phase::Greeting,
+            uploads: Uploads::new(now),
+            downloads: Downloads::new(),
+            began: now,
+            heard: now,
+            pinged: None,
+            pings: 0,
+            unsent: config.unsent,
+            reported: (config.unsent, now),
+            alarm: Alarm::default(),
+            progress: SessionProgress::default(),
+            up_to_date: false,
+        };
+        session.settle(now);
+        session
+    }
+
+    /// Takes one input in.
+    pub fn handle(&mut self, input: DeviceInput, now: Timestamp) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        match input {
+            DeviceInput::Frame(frame) => self.frame(&frame, now),
+            DeviceInput::Outgoing { batches, exhausted } => {
+                let downloads = &self.downloads;
+                let place = |space| downloads.place(space);
+                self.uploads.offer(batches, exhausted, place, now, &mut self.outputs);
+            }
+            DeviceInput::Ingested { space } => self.downloads.ingested(space),
+            DeviceInput::LocalChange { unsent } => {
+                self.unsent = unsent;
+                self.up_to_date = false;
+                self.uploads.changed();
+            }
+            DeviceInput::Tick => self.tick(now),
+            DeviceInput::Close => self.close(CloseCode::Done),
+            DeviceInput::Cut => self.end(CloseReason::Cut),
+        }
+        self.settle(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<DeviceOutput> {
+        self.outputs.pop_front()
+    }
+
+    fn frame(&mut self, frame: &[u8], now: Timestamp) {
+        self.heard = now;
+        let handled = match Message::decode(frame) {
+            Ok(Message::Close(code)) => return self.end(CloseReason::There(code)),
+            Ok(message) => self.message(message, now),
+            Err(error) => Err(CloseCode::from(error)),
+        };
+        if let Err(code) = handled {
+            self.close(code);
+        }
+    }
+
+    fn message(&mut self, message: Message, now: Timestamp) -> Result<(), CloseCode> {
+        match (&self.phase, message) {
+            (Phase::Greeting, Message::Welcome(welcome)) => self.welcome(&welcome),
+            (Phase::Proving, Message::State(states)) => self.state(states),
+            (Phase::Open, message) => self.open_message(message, now),
+            _ => Err(CloseCode::Unexpected),
+        }
+    }
+
+    fn welcome(&mut self, welcome: &Welcome) -> Result<(), CloseCode> {
+        if !self.hello.versions.contains(welcome.version) {
+            return Err(CloseCode::Version);
+        }
+        let transcript = handshake::check_welcome(&self.hello, self.relay, welcome)
+            .map_err(|_| CloseCode::Impersonation)?;
+        let standing = Standing { unsent: self.unsent, spaces: self.spaces.iter().map(Open::from).collect() };
+        self.reported.0 = self.unsent;
+        let proof = handshake::prove(&transcript, &self.identity, standing);
+        self.send(Message::Proof(proof));
+        self.phase = Phase::Proving;
+        Ok(())
+    }
+
+    fn state(&mut self, states: Vec<SpaceState>) -> Result<(), CloseCode> {
+        if states.len() != self.spaces.len() {
+            return Err(CloseCode::Unexpected);
+        }
+        let positions = std::mem::take(&mut self.spaces);
+        for (position, state) in positions.into_iter().zip(states) {
+            self.open_space(position, state)?;
+        }
+        self.phase = Phase::Open;
+        Ok(())
+    }
+
+    fn open_space(&mut self, position: SpacePosition, state: SpaceState) -> Result<(), CloseCode> {
+        let space = position.space;
+        let SpaceState::Open { log, head, len_after_cursor, own } = state else {
+            self.downloads.leave();
+            self.uploads.leave(space, &position.own, self.hello.incarnation);
+            self.outputs.push_back(DeviceOutput::NotMember { space });
+            return Ok(());
+        };
+        let (log, taken) = match (log, position.cursor) {
+            (None, Some(cursor)) if cursor.offset <= head => (cursor.log, cursor.offset),
+            (None, _) => return Err(CloseCode::Unexpected),
+            (Some(log), None) => (log, 0),
+            (Some(log), Some(_)) => {
+                self.outputs.push_back(DeviceOutput::ResetCursor { space });
+                (log, 0)
+            }
+        };
+        self.downloads.open(space, log, taken, head, len_after_cursor);
+        self.uploads.begin(space, own.as_deref().unwrap_or(&position.own));
+        if let Some(heights) = own {
+            self.outputs.push_back(DeviceOutput::RelayHeights { space, heights });
+        }
+        Ok(())
+    }
+
+    fn open_message(&mut self, message: Message, now: Timestamp) -> Result<(), CloseCode> {
+        match message {
+            Message::Answer { batch, verdict } => {
+                let space = self.uploads.answered(batch, verdict, now).ok_or(CloseCode::Unexpected)?;
+                self.outputs.push_back(match verdict {
+                    Verdict::Accepted => DeviceOutput::Acknowledged { space, batch },
+                    verdict => DeviceOutput::Answered { space, batch, verdict },
+                });
+            }
+            Message::Batch { space, offset, batch } => self.batch(space, offset, batch)?,
+            Message::Reached { space, offset, batch } => self.downloads.reached(space, offset, batch)?,
+            Message::Ping { number } => self.downloads.ping(number)?,
+            Message::Pong { number } if self.pinged == Some(number) => self.pinged = None,
+            _ => return Err(CloseCode::Unexpected),
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self, space: u8, offset: u64, bytes: Vec<u8>) -> Result<(), CloseCode> {
+        match SealedBatch::parse(bytes.as_slice()) {
+            Ok(batch) => self.downloads.batch(space, offset, batch),
+            Err(error) if error.keeps_unread() => {
+                let id = unread_id(&bytes).ok_or(CloseCode::BatchMalformed)?;
+                self.downloads.unread(space, offset, id, bytes)
+            }
+            Err(_) => Err(CloseCode::BatchMalformed),
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        if !matches!(self.phase, Phase::Open) {
+            if now.millis_since(self.began) >= HANDSHAKE_MS_MAX {
+                self.close(CloseCode::HandshakeTimeout);
+            }
+            return;
+        }
+        let silence_ms = now.millis_since(self.heard);
+        if silence_ms >= LINK_IDLE_MS_MAX {
+            return self.close(CloseCode::Idle);
+        }
+        if silence_ms >= LINK_PING_MS && self.pinged.is_none() {
+            self.pings += 1;
+            self.pinged = Some(self.pings);
+            self.send(Message::Ping { number: self.pings });
+            self.downloads.complete_all();
+        }
+        self.uploads.tick(now);
+    }
+
+    /// Draws the consequences of an input: what to ask for, hand on, report and be woken for.
+    fn settle(&mut self, now: Timestamp) {
+        // A clock set back must not silence the timers until it has caught up.
+        self.heard = self.heard.min(now);
+        self.began = self.began.min(now);
+        if matches!(self.phase, Phase::Open) {
+            self.downloads.hand_on(&mut self.outputs);
+            self.uploads.ask(&mut self.outputs);
+            self.show();
+            self.report(now);
+        }
+        if let Some(at) = self.deadline().and_then(|deadline| self.alarm.set(deadline, now)) {
+            self.outputs.push_back(DeviceOutput::WakeAt(at));
+        }
+    }
+
+    fn show(&mut self) {
+        let progress = SessionProgress {
+            up: self.uploads.progress(),
+            down: self.downloads.progress(),
+            held_back: self.uploads.held_back(),
+        };
+        if progress != self.progress {
+            self.progress = progress;
+            self.up_to_date = false;
+            self.outputs.push_back(DeviceOutput::Progress(progress));
+        }
+        let is_done = self.uploads.is_done() && self.downloads.is_done();
+        if is_done && !self.up_to_date {
+            self.unsent = 0;
+            self.outputs.push_back(DeviceOutput::UpToDate);
+        }
+        self.up_to_date = is_done;
+    }
+
+    /// Tells the relay how much is unsent: at once when nothing is, otherwise now and then.
+    fn report(&mut self, now: Timestamp) {
+        let (told, told_at) = self.reported;
+        let is_due = self.up_to_date || now.millis_since(told_at) >= REPORT_MS_MIN;
+        if self.unsent != told && is_due {
+            self.reported = (self.unsent, now);
+            self.send(Message::Report { unsent: self.unsent });
+        }
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        match self.phase {
+            Phase::Closed => None,
+            Phase::Greeting | Phase::Proving => Some(self.began.plus_millis(HANDSHAKE_MS_MAX)),
+            Phase::Open => {
+                let silence_ms = if self.pinged.is_some() { LINK_IDLE_MS_MAX } else { LINK_PING_MS };
+                let silent_at = self.heard.plus_millis(silence_ms);
+                Some(self.uploads.deadline().map_or(silent_at, |other| other.min(silent_at)))
+            }
+        }
+    }
+
+    fn send(&mut self, message: Message) {
+        self.outputs.push_back(DeviceOutput::Send(message.encode()));
+    }
+
+    fn close(&mut self, code: CloseCode) {
+        self.send(Message::Close(code));
+        self.end(CloseReason::Here(code));
+    }
+
+    fn end(&mut self, reason: CloseReason) {
+        // What came whole is worth keeping, whatever ended the link.
+        self.downloads.complete_all();
+        self.downloads.hand_on_last(&mut self.outputs);
+        self.phase = Phase::Closed;
+        self.outputs.push_back(DeviceOutput::Closed(reason));
+    }
+}
+
+impl From<&SpacePosition> for Open {
+    fn from(position: &SpacePosition) -> Self {
+        let claim = |cursor: Cursor| CursorClaim {
+            log: cursor.log,
+            offset: cursor.offset,
+            batch_prefix: super::message::prefix(cursor.batch),
+        };
+        Self {
+            space: position.space,
+            cursor: position.cursor.map(claim),
+            own_digest: own_digest(&position.own),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The device's half of receiving: batches are gathered into groups, and handed on one group a space
+//! at a time.
+//!
+//! A group ends where the relay's ping says so, because one commit for many batches is far cheaper
+//! than one each. The ping is answered when everything before it has been taken in: that answer is
+//! what gives the relay room for more, so nothing piles up in a phone that is slower than its link.
+
+use std::collections::VecDeque;
+
+use super::close::CloseCode;
+use super::device::{DeviceOutput, Transfer};
+use super::message::Message;
+use crate::batch::SealedBatch;
+use crate::id::{BatchId, LogId, SpaceId};
+use crate::limits::{RELAY_READ_LEN_MAX, UNTAKEN_LEN_MAX};
+use crate::position::Cursor;
+
+/// Pings of the relay that wait for their answer, at most.
+const PINGS_MAX: usize = 1024;
+
+#[derive(Debug)]
+pub(super) struct Downloads {
+    /// By place on the link; none where the device is no member.
+    spaces: Vec<Option<Inbox>>,
+    /// How many batches were ever received.
+    received: u64,
+    untaken_len: usize,
+    /// Number, and how many batches had been received when it came.
+    pings: VecDeque<(u64, u64)>,
+    done: Transfer,
+    len_total: u64,
+}
+
+#[derive(Debug)]
+struct Inbox {
+    space: SpaceId,
+    log: LogId,
+    /// Everything up to here is taken in.
+    taken: u64,
+    /// The last offset that came.
+    reached: u64,
+    /// The last offset that the relay is known to have.
+    head: u64,
+    gathered: Group,
+    /// Handed on, and not yet taken in.
+    in_hand: Option<InHand>,
+    /// The group gathered is complete.
+    complete: bool,
+}
+
+#[derive(Debug, Default)]
+struct Group {
+    batches: Vec<(u64, SealedBatch)>,
+    /// Batches that only a newer version can read.
+    unread: Vec<(u64, Vec<u8>)>,
+    cursor: Option<(u64, BatchId)>,
+    len: usize,
+    /// The number of its first batch among all that were received.
+    first: u64,
+}
+
+#[derive(Debug)]
+struct InHand {
+    /// The offset that it reaches.
+    offset: u64,
+    batches: u64,
+    len: usize,
+    /// The number of its first batch, or of the next one if it has none.
+    first: u64,
+}
+
+impl Downloads {
+    pub(super) fn new() -> Self {
+        Self {
+            spaces: Vec::new(),
+            received: 0,
+            untaken_len: 0,
+            pings: VecDeque::new(),
+            done: Transfer::default(),
+            len_total: 0,
+        }
+    }
+
+    /// The next space of the link is open, and held up to `taken`.
+    pub(super) fn open(&mut self, space: SpaceId, log: LogId, taken: u64, head: u64, len_after: u64) {
+        self.len_total = self.len_total.saturating_add(len_after);
+        self.spaces.push(Some(Inbox {
+            space,
+            log,
+            taken,
+            reached: taken,
+            head,
+            gathered: Group::default(),
+            in_hand: None,
+            complete: false,
+        }));
+    }
+
+    /// The next space of the link stays closed.
+    pub(super) fn leave(&mut self) {
+        self.spaces.push(None);
+    }
+
+    /// The place of an open space on the link.
+    pub(super) fn place(&self, space: SpaceId) -> Option<u8> {
+        let is_it = |inbox: &Option<Inbox>| inbox.as_ref().is_some_and(|inbox| inbox.space == space);
+        self.spaces.iter().position(is_it).and_then(|place| u8::try_from(place).ok())
+    }
+
+    pub(super) fn batch(&mut self, place: u8, offset: u64, batch: SealedBatch) -> Result<(), CloseCode> {
+        let (space, id, len) = (batch.header().space, batch.id(), batch.as_bytes().len());
+        let group = self.gather(place, offset, id, len, Some(space))?;
+        group.batches.push((offset, batch));
+        Ok(())
+    }
+
+    pub(super) fn unread(
+        &mut self,
+        place: u8,
+        offset: u64,
+        id: BatchId,
+        bytes: Vec<u8>,
+    ) -> Result<(), CloseCode> {
+        let group = self.gather(place, offset, id, bytes.len(), None)?;
+        group.unread.push((offset, bytes));
+        Ok(())
+    }
+
+    /// The group to which the next batch belongs, after counting it in.
+    fn gather(
+        &mut self,
+        place: u8,
+        offset: u64,
+        batch: BatchId,
+        len: usize,
+        space: Option<SpaceId>,
+    ) -> Result<&mut Group, CloseCode> {
+        if self.untaken_len + len > UNTAKEN_LEN_MAX {
+            return Err(CloseCode::Overrun);
+        }
+        let number = self.received;
+        let inbox = self.spaces.get_mut(usize::from(place)).and_then(Option::as_mut);
+        let inbox = inbox
+            .filter(|inbox| offset > inbox.reached && space.is_none_or(|space| space == inbox.space))
+            .ok_or(CloseCode::Unexpected)?;
+        self.received += 1;
+        self.untaken_len += len;
+        inbox.gather(number, offset, batch, len);
+        Ok(&mut inbox.gathered)
+    }
+
+    pub(super) fn reached(&mut self, place: u8, offset: u64, batch: BatchId) -> Result<(), CloseCode> {
+        let inbox = self.spaces.get_mut(usize::from(place)).and_then(Option::as_mut);
+        let inbox = inbox.filter(|inbox| offset > inbox.reached).ok_or(CloseCode::Unexpected)?;
+        inbox.reach(offset, batch);
+        inbox.complete = true;
+        Ok(())
+    }
+
+    pub(super) fn ping(&mut self, number: u64) -> Result<(), CloseCode> {
+        if self.pings.len() >= PINGS_MAX {
+            return Err(CloseCode::Overrun);
+        }
+        self.pings.push_back((number, self.received));
+        self.complete_all();
+        Ok(())
+    }
+
+    /// Ends every group where it stands.
+    pub(super) fn complete_all(&mut self) {
+        for inbox in self.spaces.iter_mut().flatten() {
+            inbox.complete |= inbox.gathered.cursor.is_some();
+        }
+    }
+
+    pub(super) fn ingested(&mut self, space: SpaceId) {
+        let inbox = self.spaces.iter_mut().flatten().find(|inbox| inbox.space == space);
+        let Some((inbox, taken)) = inbox.and_then(|inbox| inbox.in_hand.take().map(|taken| (inbox, taken)))
+        else {
+            return;
+        };
+        inbox.taken = taken.offset;
+        self.untaken_len -= taken.len;
+        self.done.batches += taken.batches;
+        self.done.len += taken.len as u64;
+        // What was written since the link opened was not counted then.
+        self.len_total = self.len_total.max(self.done.len);
+        if self.is_done() {
+            self.len_total = self.done.len;
+        }
+    }
+
+    /// Hands complete groups on, one a space, and answers the pings whose batches are taken in.
+    pub(super) fn hand_on(&mut self, outputs: &mut VecDeque<DeviceOutput>) {
+        for inbox in self.spaces.iter_mut().flatten() {
+            if inbox.complete && inbox.in_hand.is_none() {
+                inbox.hand_on(outputs);
+            }
+        }
+        let untaken_from = self.spaces.iter().flatten().filter_map(Inbox::first_untaken).min();
+        let taken_before = untaken_from.unwrap_or(u64::MAX);
+        while self.pings.front().is_some_and(|(_, received)| *received <= taken_before) {
+            if let Some((number, _)) = self.pings.pop_front() {
+                outputs.push_back(DeviceOutput::Send(Message::Pong { number }.encode()));
+            }
+        }
+    }
+
+    /// Hands on what is left as a link ends; no ping is answered any more.
+    pub(super) fn hand_on_last(&mut self, outputs: &mut VecDeque<DeviceOutput>) {
+        self.pings.clear();
+        self.hand_on(outputs);
+    }
+
+    /// Whether everything that the relay is known to have is taken in.
+    pub(super) fn is_done(&self) -> bool {
+        self.spaces.iter().flatten().all(|inbox| inbox.taken >= inbox.head && inbox.in_hand.is_none())
+    }
+
+    pub(super) fn progress(&self) -> Transfer {
+        Transfer { len_total: Some(self.len_total), ..self.done }
+    }
+}
+
+impl Inbox {
+    fn gather(&mut self, number: u64, offset: u64, batch: BatchId, len: usize) {
+        self.reach(offset, batch);
+        let group = &mut self.gathered;
+        group.first = if group.is_empty() { number } else { group.first };
+        group.len += len;
+        self.complete |= self.gathered.len >= RELAY_READ_LEN_MAX;
+    }
+
+    fn reach(&mut self, offset: u64, batch: BatchId) {
+        self.reached = offset;
+        self.head = self.head.max(offset);
+        self.gathered.cursor = Some((offset, batch));
+    }
+
+    fn hand_on(&mut self, outputs: &mut VecDeque<DeviceOutput>) {
+        self.complete = false;
+        let group = std::mem::take(&mut self.gathered);
+        let Some((offset, batch)) = group.cursor else {
+            return;
+        };
+        self.in_hand = Some(InHand {
+            offset,
+            batches: (group.batches.len() + group.unread.len()) as u64,
+            len: group.len,
+            first: group.first,
+        });
+        outputs.push_back(DeviceOutput::Ingest {
+            space: self.space,
+            batches: group.batches,
+            unread: group.unread,
+            cursor: Cursor { log: self.log, offset, batch },
+        });
+    }
+
+    /// The number of the first batch that is not taken in.
+    fn first_untaken(&self) -> Option<u64> {
+        let in_hand = self.in_hand.as_ref().map(|in_hand| in_hand.first);
+        let gathered = (!self.gathered.is_empty()).then_some(self.gathered.first);
+        in_hand.or(gathered)
+    }
+}
+
+impl Group {
+    fn is_empty(&self) -> bool {
+        self.batches.is_empty() && self.unread.is_empty()
+    }
+}

@@ -1,0 +1,191 @@
+//! The relay's half of sending: how far each space's log has gone out, and what to read next.
+//!
+//! One read is in flight at a time, the spaces taking turns. A group of batches ends with a ping;
+//! the device's answer says that they are stored, and makes room for the next.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::close::CloseCode;
+use super::message::{Message, batch_frame};
+use super::relay::RelayOutput;
+use super::window::Window;
+use crate::clock::Timestamp;
+use crate::id::{BatchId, DeviceId, Incarnation, SpaceId};
+use crate::limits::RELAY_READ_LEN_MAX;
+
+#[derive(Debug)]
+pub(super) struct Outbox {
+    /// By place on the link; none where the device is no member.
+    spaces: Vec<Option<Feed>>,
+    /// News of spaces that are being opened.
+    early_heads: BTreeMap<SpaceId, u64>,
+    window: Window<u64>,
+    pings: u64,
+    /// The place of the space that is being read.
+    reading: Option<usize>,
+    /// The place whose turn it is.
+    turn: usize,
+}
+
+#[derive(Debug)]
+struct Feed {
+    space: SpaceId,
+    /// Everything up to here has gone out, or is left out.
+    position: u64,
+    head: u64,
+    /// The position, while the device has not been told of it.
+    untold: Option<(u64, BatchId)>,
+}
+
+impl Outbox {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            spaces: Vec::new(),
+            early_heads: BTreeMap::new(),
+            window: Window::new(now),
+            pings: 0,
+            reading: None,
+            turn: 0,
+        }
+    }
+
+    /// Spaces are being opened: what is new in them until then must not be missed.
+    pub(super) fn expect(&mut self, spaces: impl Iterator<Item = SpaceId>) {
+        self.early_heads = spaces.map(|space| (space, 0)).collect();
+    }
+
+    /// The next space of the link: its position and head, or none if it stays closed.
+    pub(super) fn open(&mut self, space: SpaceId, position: Option<(u64, u64)>) {
+        let early_head = self.early_heads.remove(&space).unwrap_or(0);
+        self.spaces.push(position.map(|(position, head)| Feed {
+            space,
+            position,
+            head: head.max(early_head),
+            untold: None,
+        }));
+    }
+
+    /// The space at a place, if it is open.
+    pub(super) fn space(&self, place: u8) -> Option<SpaceId> {
+        Some(self.spaces.get(usize::from(place))?.as_ref()?.space)
+    }
+
+    pub(super) fn news(&mut self, space: SpaceId, head: u64) {
+        if let Some(early_head) = self.early_heads.get_mut(&space) {
+            *early_head = head.max(*early_head);
+        } else if let Some(feed) = self.spaces.iter_mut().flatten().find(|feed| feed.space == space) {
+            feed.head = head.max(feed.head);
+        }
+    }
+
+    /// Sends what was read.
+    pub(super) fn read(
+        &mut self,
+        space: SpaceId,
+        batches: &[(u64, Arc<[u8]>)],
+        reached: Option<(u64, BatchId)>,
+        now: Timestamp,
+        outputs: &mut VecDeque<RelayOutput>,
+    ) {
+        let Some(place) = self.reading.take() else {
+            return;
+        };
+        let Some(Some(feed)) = self.spaces.get_mut(place).filter(|feed| is_of(feed, space)) else {
+            return;
+        };
+        let before = feed.position;
+        let len = feed.send(place as u8, batches, outputs);
+        feed.pass(reached);
+        if feed.position == before {
+            // Nothing there after all: without this it would be asked for again and again.
+            feed.head = before;
+        }
+        if len > 0 {
+            self.pings += 1;
+            self.window.sent(self.pings, len, now);
+            outputs.push_back(RelayOutput::Send(Message::Ping { number: self.pings }.encode()));
+        }
+    }
+
+    /// The device has stored everything before a ping.
+    pub(super) fn taken_in(&mut self, number: u64, now: Timestamp) -> Result<(), CloseCode> {
+        self.window.answered(&number, now).map(|_| ()).ok_or(CloseCode::Unexpected)
+    }
+
+    /// Reads on if there is something to read and room to send it; tells the device of positions
+    /// that it would not learn otherwise, once it has stopped sending what moves them.
+    pub(super) fn settle(
+        &mut self,
+        excluding: (DeviceId, Incarnation),
+        is_quiet: bool,
+        outputs: &mut VecDeque<RelayOutput>,
+    ) {
+        if is_quiet {
+            for (place, feed) in self.spaces.iter_mut().enumerate() {
+                if let Some(feed) = feed.as_mut().filter(|feed| feed.position >= feed.head) {
+                    feed.tell(place as u8, outputs);
+                }
+            }
+        }
+        if self.reading.is_some() || self.window.room() == 0 {
+            return;
+        }
+        let count = self.spaces.len();
+        let in_turn = (0..count).map(|step| (self.turn + step) % count);
+        let behind = in_turn
+            .filter_map(|place| Some((place, self.spaces[place].as_ref()?)))
+            .find(|(_, feed)| feed.is_behind());
+        if let Some((place, feed)) = behind {
+            // Two groups fit the window, so that one is on its way while the other is stored.
+            let len_max = self.window.room().min(self.window.len() / 2).min(RELAY_READ_LEN_MAX);
+            let (space, after) = (feed.space, feed.position);
+            outputs.push_back(RelayOutput::ReadLog { space, after, excluding, len_max });
+            self.reading = Some(place);
+            self.turn = place + 1;
+        }
+    }
+}
+
+fn is_of(feed: &Option<Feed>, space: SpaceId) -> bool {
+    feed.as_ref().is_some_and(|feed| feed.space == space)
+}
+
+impl Feed {
+    fn is_behind(&self) -> bool {
+        self.position < self.head
+    }
+
+    /// Sends batches after the position; their bytes.
+    fn send(
+        &mut self,
+        place: u8,
+        batches: &[(u64, Arc<[u8]>)],
+        outputs: &mut VecDeque<RelayOutput>,
+    ) -> usize {
+        let mut len = 0;
+        for (offset, batch) in batches {
+            if *offset > self.position {
+                self.position = *offset;
+                self.untold = None;
+                len += batch.len();
+                outputs.push_back(RelayOutput::Send(batch_frame(place, *offset, batch)));
+            }
+        }
+        len
+    }
+
+    /// Passes over what is left out.
+    fn pass(&mut self, reached: Option<(u64, BatchId)>) {
+        if let Some((offset, batch)) = reached.filter(|(offset, _)| *offset > self.position) {
+            self.position = offset;
+            self.untold = Some((offset, batch));
+        }
+    }
+
+    fn tell(&mut self, space: u8, outputs: &mut VecDeque<RelayOutput>) {
+        if let Some((offset, batch)) = self.untold.take() {
+            outputs.push_back(RelayOutput::Send(Message::Reached { space, offset, batch }.encode()));
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! The relay's end of one link.
+//!
+//! It decides nothing about membership and reads no log: it asks whoever owns it, a room, and turns
+//! the answers into frames. Outputs are performed in order, each `Send` before what follows it, so
+//! that a slow socket holds the log's reading back by itself.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::close::{CloseCode, CloseReason};
+use super::fanout::Outbox;
+use super::handshake::{self, Transcript};
+use super::message::{CursorClaim, Enrol, Enrolment, Hello, Message, Proof, SpaceState, Versions, prefix};
+use super::timer::Alarm;
+use crate::batch::{BatchError, SealedBatch, unread_id};
+use crate::clock::Timestamp;
+use crate::control::Verdict;
+use crate::id::{BatchId, DeviceId, Incarnation, LogId, SpaceId};
+use crate::identity::Identity;
+use crate::limits::{HANDSHAKE_MS_MAX, LINK_CHAINS_MAX, LINK_IDLE_MS_MAX, UNTAKEN_LEN_MAX};
+use crate::position::{OwnChain, own_digest};
+
+/// Everything that a relay's end of a link needs to know.
+#[derive(Debug, Clone)]
+pub struct RelaySessionConfig {
+    /// The relay's key.
+    pub identity: Arc<Identity>,
+    /// Random, and fresh for this link.
+    pub nonce: [u8; 16],
+}
+
+/// What the session is told.
+#[derive(Debug)]
+pub enum RelayInput {
+    /// A frame came in.
+    Frame(Vec<u8>),
+    /// The answer to [`RelayOutput::Open`]: one for each space asked for, in the same order. A
+    /// device that may not open the link at all gets [`RelayInput::Close`].
+    Opened(Vec<OpenedSpace>),
+    /// The answer to [`RelayOutput::Enrol`]; a refusal is [`RelayInput::Close`].
+    Enrolled(Enrolment),
+    /// The answer to [`RelayOutput::Append`], after the log's commit.
+    Appended {
+        /// The batch.
+        batch: BatchId,
+        /// Accepted only if it is durable, whether it is new or was there before.
+        outcome: Verdict,
+    },
+    /// The answer to [`RelayOutput::ReadLog`].
+    Read {
+        /// The space.
+        space: SpaceId,
+        /// Batches as logged, their offsets ascending.
+        batches: Vec<(u64, Arc<[u8]>)>,
+        /// The last offset that was looked at, excluded batches too, and the batch there.
+        reached: Option<(u64, BatchId)>,
+    },
+    /// A space's log has grown.
+    News {
+        /// The space.
+        space: SpaceId,
+        /// Its last offset.
+        head: u64,
+    },
+    /// A time asked for by [`RelayOutput::WakeAt`] has come.
+    Tick,
+    /// Ends the link: a device that is refused or revoked, or a relay that stops.
+    Close(CloseCode),
+}
+
+/// What the log and the room know about one space that a device asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenedSpace {
+    /// The device is no member of it.
+    NotMember,
+    /// It is.
+    Member {
+        /// The log.
+        log: LogId,
+        /// Its last offset; 0 when it is empty.
+        head: u64,
+        /// The batch at the offset that the device claims, if there is one.
+        at_cursor: Option<BatchId>,
+        /// Bytes of the batches after that offset, without those of the device's incarnation.
+        len_after_cursor: u64,
+        /// The same from the log's beginning: it is sent when the cursor does not hold.
+        len_total: u64,
+        /// Heights of all the device's chains in this space.
+        own: Vec<OwnChain>,
+    },
+}
+
+/// What the session wants done, in order.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "an append is what a busy link mostly puts out")]
+pub enum RelayOutput {
+    /// Send a frame.
+    Send(Vec<u8>),
+    /// A device has proved itself: look its spaces up, and let it have [`RelayInput::News`] from
+    /// before that moment on. [`RelayInput::Opened`] or [`RelayInput::Close`] is the answer.
+    Open {
+        /// The device.
+        device: DeviceId,
+        /// Its database file.
+        incarnation: Incarnation,
+        /// The spaces, and where the device claims to stand.
+        spaces: Vec<(SpaceId, Option<CursorClaim>)>,
+    },
+    /// A device with a token has proved that it holds its key. The same token and device again get
+    /// the same answer: the first may have been lost on its way.
+    Enrol {
+        /// The enrolment code's token.
+        token: [u8; 16],
+        /// The key to enrol.
+        device: DeviceId,
+        /// What people call the device.
+        label: String,
+    },
+    /// Judge a batch and append it to the log; [`RelayInput::Appended`] is the answer.
+    Append {
+        /// The space.
+        space: SpaceId,
+        /// The batch; its structure is sound, nothing else is known about it.
+        batch: SealedBatch,
+    },
+    /// Read the log; [`RelayInput::Read`] is the answer. At least one batch, if there is one.
+    ReadLog {
+        /// The space.
+        space: SpaceId,
+        /// The offset after which to begin.
+        after: u64,
+        /// Whose batches to leave out.
+        excluding: (DeviceId, Incarnation),
+        /// Bytes there is room for. The first batch may be longer.
+        len_max: usize,
+    },
+    /// The device was heard of.
+    Seen {
+        /// The device.
+        device: DeviceId,
+        /// Records that it says it has not sent yet.
+        unsent: u64,
+    },
+    /// Give [`RelayInput::Tick`] at this time.
+    WakeAt(Timestamp),
+    /// The link is over.
+    Closed(CloseReason),
+}
+
+#[derive(Debug)]
+enum Phase {
+    Listening,
+    /// `Welcome` is sent.
+    Welcomed(Transcript),
+    /// The room looks the spaces up: each with its claim and digest.
+    Opening(Vec<Claim>),
+    Enrolling(Enrol),
+    Open,
+    Closed,
+}
+
+#[derive(Debug)]
+struct Claim {
+    space: SpaceId,
+    cursor: Option<CursorClaim>,
+    own_digest: [u8; 16],
+}
+
+/// The relay's end of one link. After each input, drain the outputs.
+#[derive(Debug)]
+pub struct RelaySession {
+    config: RelaySessionConfig,
+    phase: Phase,
+    device: Option<(DeviceId, Incarnation)>,
+    outbox: Outbox,
+    /// Batches handed to the log and not yet answered, and their bytes.
+    appending: BTreeMap<BatchId, usize>,
+    began: Timestamp,
+    heard: Timestamp,
+    alarm: Alarm,
+    outputs: VecDeque<RelayOutput>,
+}
+
+impl RelaySession {
+    /// Waits for the device's first frame.
+    pub fn new(config: RelaySessionConfig, now: Timestamp) -> Self {
+        let mut session = Self {
+            config,
+            phase: Phase::Listening,
+            device: None,
+            outbox: Outbox::new(now),
+            appending: BTreeMap::new(),
+            began: now,
+            heard: now,
+            alarm: Alarm::default(),
+            outputs: VecDeque::new(),
+        };
+        session.settle(now);
+        session
+    }
+
+    /// The device, once it has proved itself.
+    pub fn device(&self) -> Option<DeviceId> {
+        self.device.map(|(device, _)| device)
+    }
+
+    /// Takes one input in.
+    pub fn handle(&mut self, input: RelayInput, now: Timestamp) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        match input {
+            RelayInput::Frame(frame) => self.frame(&frame, now),
+            RelayInput::Opened(spaces) => self.opened(spaces),
+            RelayInput::Enrolled(membership) => self.enrolled(membership),
+            RelayInput::Appended { batch, outcome } => self.appended(batch, outcome),
+            RelayInput::Read { space, batches, reached } => {
+                self.outbox.read(space, &batches, reached, now, &mut self.outputs);
+            }
+            RelayInput::News { space, head } => self.outbox.news(space, head),
+            RelayInput::Tick => self.tick(now),
+            RelayInput::Close(code) => self.close(code),
+        }
+        self.settle(now);
+    }
+
+    /// The next thing to do.
+    pub fn poll_output(&mut self) -> Option<RelayOutput> {
+        self.outputs.pop_front()
+    }
+
+    fn frame(&mut self, frame: &[u8], now: Timestamp) {
+        self.heard = now;
+        let handled = match Message::decode(frame) {
+            Ok(Message::Close(code)) => return self.end(CloseReason::There(code)),
+            Ok(message) => self.message(message, now),
+            Err(error) => Err(CloseCode::from(error)),
+        };
+        if let Err(code) = handled {
+            self.close(code);
+        }
+    }
+
+    fn message(&mut self, message: Message, now: Timestamp) -> Result<(), CloseCode> {
+        match (&self.phase, message) {
+            (Phase::Listening, Message::Hello(hello)) => self.hello(&hello),
+            (Phase::Listening, Message::Enrol(enrol)) => self.enrol(enrol),
+            (Phase::Welcomed(transcript), Message::Proof(proof)) => {
+                let transcript = transcript.clone();
+                self.proof(&transcript, proof)
+            }
+            (Phase::Open, message) => self.open_message(message, now),
+            _ => Err(CloseCode::Unexpected),
+        }
+    }
+
+    fn hello(&mut self, hello: &Hello) -> Result<(), CloseCode> {
+        let version = Versions::SPOKEN.agree(hello.versions).ok_or(CloseCode::Version)?;
+        let (welcome, transcript) =
+            handshake::welcome(hello, &self.config.identity, version, self.config.nonce);
+        // Claimed, and believed only with the proof: until then the phase lets nothing through.
+        self.device = Some((hello.device, hello.incarnation));
+        self.send(Message::Welcome(welcome));
+        self.phase = Phase::Welcomed(transcript);
+        Ok(())
+    }
+
+    fn proof(&mut self, transcript: &Transcript, proof: Proof) -> Result<(), CloseCode> {
+        let (device, incarnation) = self.device.ok_or(CloseCode::Unexpected)?;
+        handshake::check_proof(transcript, device, &proof).map_err(|_| CloseCode::Impersonation)?;
+        let standing = proof.standing;
+        let claims: Vec<Claim> = standing
+            .spaces
+            .into_iter()
+            .map(|open| Claim { space: open.space, cursor: open.cursor, own_digest: open.own_digest })
+            .collect();
+        let is_named_twice =
+            |(place, claim): (usize, &Claim)| claims[..place].iter().any(|other| other.space == claim.space);
+        if claims.iter().enumerate().any(is_named_twice) {
+            return Err(CloseCode::Unexpected);
+        }
+        let spaces = claims.iter().map(|claim| (claim.space, claim.cursor)).collect();
+        self.outbox.expect(claims.iter().map(|claim| claim.space));
+        self.outputs.push_back(RelayOutput::Open { device, incarnation, spaces });
+        self.outputs.push_back(RelayOutput::Seen { device, unsent: standing.unsent });
+        self.phase = Phase::Opening(claims);
+        Ok(())
+    }
+
+    fn opened(&mut self, spaces: Vec<OpenedSpace>) {
+        let Phase::Opening(claims) = &self.phase else {
+            return;
+        };
+        assert_eq!(claims.len(), spaces.len(), "a room answers for exactly the spaces asked for");
+        let mut chains_left = LINK_CHAINS_MAX;
+        let mut states = Vec::with_capacity(spaces.len());
+        for (claim, opened) in claims.iter().zip(spaces) {
+            let (state, position) = state(claim, opened, self.device, &mut chains_left);
+            self.outbox.open(claim.space, position);
+            states.push(state);
+        }
+        self.send(Message::State(states));
+        self.phase = Phase::Open;
+    }
+
+    fn enrol(&mut self, enrol: Enrol) -> Result<(), CloseCode> {
+        Versions::SPOKEN.agree(enrol.versions).ok_or(CloseCode::Version)?;
+        handshake::check_enrol(&enrol, self.config.identity.device())
+            .map_err(|_| CloseCode::Impersonation)?;
+        let (token, device, label) = (enrol.token, enrol.device, enrol.label.clone());
+        self.outputs.push_back(RelayOutput::Enrol { token, device, label });
+        self.phase = Phase::Enrolling(enrol);
+        Ok(())
+    }
+
+    fn enrolled(&mut self, membership: Enrolment) {
+        let Phase::Enrolling(enrol) = &self.phase else {
+            return;
+        };
+        let version = Versions::SPOKEN.agree(enrol.versions).unwrap_or(Versions::SPOKEN.highest);
+        let enrolled = handshake::enrolled(enrol, &self.config.identity, version, membership);
+        self.send(Message::Enrolled(enrolled));
+        self.end(CloseReason::Here(CloseCode::Done));
+    }
+
+    fn open_message(&mut self, message: Message, now: Timestamp) -> Result<(), CloseCode> {
+        match message {
+            Message::Push { space, batch } => self.push(space, &batch)?,
+            Message::Report { unsent } => {
+                if let Some((device, _)) = self.device {
+                    self.outputs.push_back(RelayOutput::Seen { device, unsent });
+                }
+            }
+            Message::Ping { number } => self.send(Message::Pong { number }),
+            Message::Pong { number } => self.outbox.taken_in(number, now)?,
+            _ => return Err(CloseCode::Unexpected),
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, place: u8, bytes: &[u8]) -> Result<(), CloseCode> {
+        let space = self.outbox.space(place).ok_or(CloseCode::Unexpected)?;
+        let batch = match SealedBatch::parse(bytes) {
+            Ok(batch) => batch,
+            Err(error) => return self.unreadable(bytes, error),
+        };
+        let untaken_len: usize = self.appending.values().sum();
+        if untaken_len + bytes.len() > UNTAKEN_LEN_MAX {
+            return Err(CloseCode::Overrun);
+        }
+        if batch.header().space != space || self.appending.contains_key(&batch.id()) {
+            return Err(CloseCode::Unexpected);
+        }
+        self.appending.insert(batch.id(), bytes.len());
+        self.outputs.push_back(RelayOutput::Append { space, batch });
+        Ok(())
+    }
+
+    /// One batch that cannot be read must not keep the device's other chains from being sent.
+    fn unreadable(&mut self, bytes: &[u8], error: BatchError) -> Result<(), CloseCode> {
+        let batch = unread_id(bytes).ok_or(CloseCode::BatchMalformed)?;
+        self.send(Message::Answer { batch, verdict: Verdict::from(error) });
+        Ok(())
+    }
+
+    fn appended(&mut self, batch: BatchId, verdict: Verdict) {
+        if self.appending.remove(&batch).is_some() {
+            self.send(Message::Answer { batch, verdict });
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        if matches!(self.phase, Phase::Open) {
+            if now.millis_since(self.heard) >= LINK_IDLE_MS_MAX {
+                self.close(CloseCode::Idle);
+            }
+        } else if now.millis_since(self.began) >= HANDSHAKE_MS_MAX {
+            self.close(CloseCode::HandshakeTimeout);
+        }
+    }
+
+    /// Draws the consequences of an input: what to read, and when to be woken.
+    fn settle(&mut self, now: Timestamp) {
+        // A clock set back must not silence the timers until it has caught up.
+        self.heard = self.heard.min(now);
+        self.began = self.began.min(now);
+        let deadline = match self.phase {
+            Phase::Closed => return,
+            Phase::Open => self.heard.plus_millis(LINK_IDLE_MS_MAX),
+            _ => self.began.plus_millis(HANDSHAKE_MS_MAX),
+        };
+        if let (Phase::Open, Some(excluding)) = (&self.phase, self.device) {
+            self.outbox.settle(excluding, self.appending.is_empty(), &mut self.outputs);
+        }
+        if let Some(at) = self.alarm.set(deadline, now) {
+            self.outputs.push_back(RelayOutput::WakeAt(at));
+        }
+    }
+
+    fn send(&mut self, message: Message) {
+        self.outputs.push_back(RelayOutput::Send(message.encode()));
+    }
+
+    fn close(&mut self, code: CloseCode) {
+        self.send(Message::Close(code));
+        self.end(CloseReason::Here(code));
+    }
+
+    fn end(&mut self, reason: CloseReason) {
+        self.phase = Phase::Closed;
+        self.outputs.push_back(RelayOutput::Closed(reason));
+    }
+}
+
+/// Compares what a device claims with what the log knows: what to tell it, and where it really
+/// stands in the log (offset and head), unless it is no member.
+fn state(
+    claim: &Claim,
+    opened: OpenedSpace,
+    device: Option<(DeviceId, Incarnation)>,
+    chains_left: &mut usize,
+) -> (SpaceState, Option<(u64, u64)>) {
+    let OpenedSpace::Member { log, head, at_cursor, len_after_cursor, len_total, mut own } = opened else {
+        return (SpaceState::NotMember, None);
+    };
+    let held = claim.cursor.filter(|cursor| {
+        let batch_prefix = at_cursor.map(prefix);
+        cursor.log == log && cursor.offset <= head && batch_prefix == Some(cursor.batch_prefix)
+    });
+    let is_known = own_digest(&own) == claim.own_digest;
+    // The chains that still grow come first, should there be too many for one frame.
+    own.sort_by_key(|chain| Some(chain.incarnation) != device.map(|(_, incarnation)| incarnation));
+    own.truncate(*chains_left);
+    if !is_known {
+        *chains_left -= own.len();
+    }
+    let state = SpaceState::Open {
+        log: held.is_none().then_some(log),
+        head,
+        len_after_cursor: if held.is_some() { len_after_cursor } else { len_total },
+        own: (!is_known).then_some(own),
+    };
+    (state, Some((held.map_or(0, |cursor| cursor.offset), head)))
+}

@@ -1,0 +1,3 @@
+//! Both ends against each other, and against whatever else may come down a wire.
+
+mod codec;

@@ -1,0 +1,240 @@
+//! The device's half of sending: which batches are on their way, and when to ask for more.
+//!
+//! It keeps no queue. What it asks for it sends at once, and it asks only while the window has room;
+//! so an urgent batch waits for nothing but what is on its way already.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::device::{DeviceOutput, Transfer};
+use super::message::push_frame;
+use super::window::Window;
+use crate::batch::{Lane, SealedBatch};
+use crate::clock::Timestamp;
+use crate::control::Verdict;
+use crate::id::{BatchId, Incarnation, SpaceId};
+use crate::limits::{OFFER_AGAIN_MS_MIN, RETRY_DELAY_MS_MAX};
+use crate::position::{HEIGHT_STOPPED, OwnChain};
+
+type ChainKey = (SpaceId, Incarnation, Lane);
+
+#[derive(Debug, Default)]
+struct Chain {
+    /// What the relay holds.
+    held: Option<(u64, BatchId)>,
+    /// What was sent on this link, or was held before it.
+    sent: Option<(u64, BatchId)>,
+    stop: Option<Stop>,
+    /// Milliseconds that the next stop will last.
+    delay_ms: i64,
+}
+
+/// A chain goes no further: each batch names the one before it, so none may be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// Until that time.
+    Until(Timestamp),
+    /// As long as the link lasts.
+    Link,
+}
+
+#[derive(Debug)]
+pub(super) struct Uploads {
+    window: Window<BatchId>,
+    chains: BTreeMap<ChainKey, Chain>,
+    /// Which chain a batch on its way belongs to, and its place there.
+    on_their_way: BTreeMap<BatchId, (ChainKey, u64)>,
+    /// A `Wanted` is out and not yet answered.
+    asked: bool,
+    /// There may be something that was not offered yet.
+    more: bool,
+    /// Something changed after the last `Wanted`.
+    changed: bool,
+    done: Transfer,
+}
+
+impl Uploads {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            window: Window::new(now),
+            chains: BTreeMap::new(),
+            on_their_way: BTreeMap::new(),
+            asked: false,
+            more: true,
+            changed: false,
+            done: Transfer::default(),
+        }
+    }
+
+    /// Begins after what the relay holds of this device's chains in a space.
+    pub(super) fn begin(&mut self, space: SpaceId, held: &[OwnChain]) {
+        for chain in held {
+            let height = Some((chain.seq, chain.batch));
+            let key = (space, chain.incarnation, chain.lane);
+            self.chains.insert(key, Chain { held: height, sent: height, ..Chain::default() });
+        }
+    }
+
+    /// Offers nothing of a space on this link.
+    pub(super) fn leave(&mut self, space: SpaceId, own: &[OwnChain], incarnation: Incarnation) {
+        let mine = Lane::ALL.map(|lane| (incarnation, lane));
+        for (incarnation, lane) in own.iter().map(|chain| (chain.incarnation, chain.lane)).chain(mine) {
+            self.chains.entry((space, incarnation, lane)).or_default().stop = Some(Stop::Link);
+        }
+    }
+
+    pub(super) fn changed(&mut self) {
+        self.more = true;
+        self.changed = true;
+    }
+
+    /// Asks for batches, if the window has room and there may be some.
+    pub(super) fn ask(&mut self, outputs: &mut VecDeque<DeviceOutput>) {
+        if self.asked || !self.more || self.window.room() == 0 {
+            return;
+        }
+        self.asked = true;
+        self.changed = false;
+        outputs.push_back(DeviceOutput::Wanted { sent: self.sent(), budget_len: self.window.room() });
+    }
+
+    fn sent(&self) -> Vec<(SpaceId, OwnChain)> {
+        let height = |chain: &Chain| match chain.stop {
+            Some(_) => Some((HEIGHT_STOPPED, BatchId::from_bytes([0; 32]))),
+            None => chain.sent,
+        };
+        self.chains
+            .iter()
+            .filter_map(|((space, incarnation, lane), chain)| {
+                let (seq, batch) = height(chain)?;
+                Some((*space, OwnChain { incarnation: *incarnation, lane: *lane, seq, batch }))
+            })
+            .collect()
+    }
+
+    /// Sends what was asked for, the most urgent first. `place` finds a space's place on the link.
+    pub(super) fn offer(
+        &mut self,
+        mut batches: Vec<SealedBatch>,
+        exhausted: bool,
+        place: impl Fn(SpaceId) -> Option<u8>,
+        now: Timestamp,
+        outputs: &mut VecDeque<DeviceOutput>,
+    ) {
+        self.asked = false;
+        batches.sort_by_key(|batch| batch.header().lane);
+        let mut moved = false;
+        for batch in batches {
+            moved |= self.send(&batch, place(batch.header().space), now, outputs);
+        }
+        // If nothing came of it, asking again at once would go round for ever.
+        self.more = self.changed || (!exhausted && moved);
+    }
+
+    /// Sends one batch. False if that changes nothing: the batch was sent before or its chain stopped.
+    fn send(
+        &mut self,
+        batch: &SealedBatch,
+        place: Option<u8>,
+        now: Timestamp,
+        outputs: &mut VecDeque<DeviceOutput>,
+    ) -> bool {
+        let header = batch.header();
+        let key = (header.space, header.incarnation, header.lane);
+        let chain = self.chains.entry(key).or_default();
+        if chain.stop.is_some() || chain.sent.is_some_and(|(seq, _)| header.seq <= seq) {
+            return false;
+        }
+        let Some(place) = place else {
+            chain.stop = Some(Stop::Link);
+            return true;
+        };
+        let id = batch.id();
+        chain.sent = Some((header.seq, id));
+        self.on_their_way.insert(id, (key, header.seq));
+        self.window.sent(id, batch.as_bytes().len(), now);
+        outputs.push_back(DeviceOutput::Send(push_frame(place, batch.as_bytes())));
+        true
+    }
+
+    /// Takes the relay's verdict on a batch in. The space it is of, unless it was not on its way.
+    pub(super) fn answered(&mut self, batch: BatchId, verdict: Verdict, now: Timestamp) -> Option<SpaceId> {
+        let (key, seq) = self.on_their_way.remove(&batch)?;
+        let len = self.window.answered(&batch, now)?;
+        let chain = self.chains.entry(key).or_default();
+        match (verdict, chain.stop) {
+            (Verdict::Accepted, _) => {
+                chain.hold(seq, batch);
+                self.done.batches += 1;
+                self.done.len += len as u64;
+            }
+            (Verdict::Refused(_), _) => chain.stop = Some(Stop::Link),
+            (Verdict::RetryLater(_), None) => chain.stop_for_a_while(now),
+            // What followed the batch that stopped the chain.
+            (Verdict::RetryLater(_), Some(_)) => {}
+        }
+        Some(key.0)
+    }
+
+    /// When the next chain that was stopped for a while may go on.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        self.chains.values().filter_map(|chain| chain.until()).min()
+    }
+
+    /// Lets chains go on whose time has come, from what the relay holds of them.
+    pub(super) fn tick(&mut self, now: Timestamp) {
+        let on_their_way = &self.on_their_way;
+        for (key, chain) in &mut self.chains {
+            if chain.until().is_none_or(|until| until > now) {
+                continue;
+            }
+            if on_their_way.values().any(|(other, _)| other == key) {
+                chain.stop = Some(Stop::Until(now.plus_millis(OFFER_AGAIN_MS_MIN)));
+                continue;
+            }
+            chain.stop = None;
+            chain.sent = chain.held;
+            self.more = true;
+        }
+    }
+
+    /// Chains that the relay keeps from going on.
+    pub(super) fn held_back(&self) -> u32 {
+        self.chains.values().filter(|chain| chain.stop.is_some()).count() as u32
+    }
+
+    /// Whether everything that was recorded is acknowledged.
+    pub(super) fn is_done(&self) -> bool {
+        !self.asked && !self.more && self.window.is_empty() && self.held_back() == 0
+    }
+
+    pub(super) fn progress(&self) -> Transfer {
+        let is_known = !self.asked && !self.more;
+        let total = |done: u64, on_the_way: usize| is_known.then_some(done + on_the_way as u64);
+        Transfer {
+            batches_total: total(self.done.batches, self.on_their_way.len()),
+            len_total: total(self.done.len, self.window.in_flight_len()),
+            ..self.done
+        }
+    }
+}
+
+impl Chain {
+    fn hold(&mut self, seq: u64, batch: BatchId) {
+        if self.held.is_none_or(|(held, _)| held < seq) {
+            self.held = Some((seq, batch));
+        }
+        self.delay_ms = 0;
+    }
+
+    fn stop_for_a_while(&mut self, now: Timestamp) {
+        self.delay_ms = (self.delay_ms * 2).clamp(OFFER_AGAIN_MS_MIN, RETRY_DELAY_MS_MAX);
+        self.stop = Some(Stop::Until(now.plus_millis(self.delay_ms)));
+    }
+
+    fn until(&self) -> Option<Timestamp> {
+        match self.stop {
+            Some(Stop::Until(time)) => Some(time),
+            Some(Stop::Link) | None => None,
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! How many bytes may be on their way, sent and not yet answered for.
+//!
+//! A queue inside the network is where an SOS would wait. So the window grows only while answers
+//! come back fast, and shrinks as soon as they do not: on a slow link one batch is on its way, on a
+//! fast one megabytes are. Either end uses one for what it sends.
+
+use std::collections::VecDeque;
+
+use crate::clock::Timestamp;
+use crate::limits::{WINDOW_ANSWER_MS, WINDOW_LEN_INITIAL, WINDOW_LEN_MAX, WINDOW_LEN_MIN};
+
+/// What is on its way, named by `K`.
+#[derive(Debug)]
+pub(super) struct Window<K> {
+    len: usize,
+    in_flight_len: usize,
+    in_flight: VecDeque<Flight<K>>,
+    shrunk_at: Timestamp,
+    /// How many were ever sent.
+    sent_count: u64,
+    /// How many had been sent when the window, and not a lack of things to send, last held the
+    /// sender back: answers to these say something about the link.
+    full_count: u64,
+}
+
+#[derive(Debug)]
+struct Flight<K> {
+    key: K,
+    len: usize,
+    sent_at: Timestamp,
+    number: u64,
+}
+
+impl<K: PartialEq> Window<K> {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            len: WINDOW_LEN_INITIAL,
+            in_flight_len: 0,
+            in_flight: VecDeque::new(),
+            shrunk_at: now,
+            sent_count: 0,
+            full_count: 0,
+        }
+    }
+
+    /// Bytes that may be sent now. The last thing sent may be longer than the room there was.
+    pub(super) fn room(&self) -> usize {
+        self.len.saturating_sub(self.in_flight_len)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn in_flight_len(&self) -> usize {
+        self.in_flight_len
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    pub(super) fn sent(&mut self, key: K, len: usize, now: Timestamp) {
+        self.in_flight_len += len;
+        self.sent_count += 1;
+        if self.room() == 0 {
+            self.full_count = self.sent_count;
+        }
+        self.in_flight.push_back(Flight { key, len, sent_at: now, number: self.sent_count });
+    }
+
+    /// Takes an answer in; the length of what it answers, unless nothing of that name was on its way.
+    pub(super) fn answered(&mut self, key: &K, now: Timestamp) -> Option<usize> {
+        let index = self.in_flight.iter().position(|flight| flight.key == *key)?;
+        let flight = self.in_flight.remove(index)?;
+        self.in_flight_len -= flight.len;
+        self.adapt(&flight, now);
+        Some(flight.len)
+    }
+
+    fn adapt(&mut self, flight: &Flight<K>, now: Timestamp) {
+        if now.millis_since(flight.sent_at) > WINDOW_ANSWER_MS {
+            // One slow window halves once, however many answers it brings.
+            if flight.sent_at >= self.shrunk_at {
+                self.len = (self.len / 2).max(WINDOW_LEN_MIN);
+                self.shrunk_at = now;
+            }
+        } else if flight.number <= self.full_count {
+            // By what was answered: a whole window answered doubles it.
+            self.len = (self.len + flight.len).min(WINDOW_LEN_MAX);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_millis(ms)
+    }
+
+    /// Keeps the window full of `batch_len` batches over a link of `bytes_a_second` for a minute.
+    fn settle(batch_len: usize, bytes_a_second: i64) -> Window<u64> {
+        let mut window = Window::new(at(0));
+        let (mut next, mut answered, mut free_at) = (0, 0, 0);
+        let mut arrivals = VecDeque::new();
+        for now in 0..60_000 {
+            while window.room() > 0 {
+                free_at = free_at.max(now) + batch_len as i64 * 1_000 / bytes_a_second;
+                arrivals.push_back(free_at);
+                window.sent(next, batch_len, at(now));
+                next += 1;
+            }
+            while arrivals.front().is_some_and(|arrival| *arrival <= now) {
+                arrivals.pop_front();
+                assert_eq!(window.answered(&answered, at(now)), Some(batch_len));
+                answered += 1;
+            }
+        }
+        window
+    }
+
+    #[test]
+    fn a_window_answered_at_once_doubles_up_to_its_bound() {
+        let mut window = Window::new(at(0));
+        let mut lens = vec![window.len()];
+        for round in 0..12 {
+            let mut sent = 0;
+            while window.room() > 0 {
+                window.sent((round, sent), 1024, at(round * 100));
+                sent += 1;
+            }
+            (0..sent).for_each(|key| assert!(window.answered(&(round, key), at(round * 100 + 50)).is_some()));
+            lens.push(window.len());
+        }
+        assert_eq!(lens[..4], [1, 2, 4, 8].map(|times| times * WINDOW_LEN_INITIAL));
+        assert_eq!(lens[12], WINDOW_LEN_MAX);
+        assert!(window.is_empty());
+    }
+
+    #[test]
+    fn a_slow_window_halves_once_however_many_answers_it_brings() {
+        let mut window = Window::new(at(0));
+        (0..8).for_each(|key| window.sent(key, 2048, at(0)));
+        (0..8).for_each(|key| assert!(window.answered(&key, at(5_000 + key)).is_some()));
+        assert_eq!(window.len(), WINDOW_LEN_INITIAL / 2);
+    }
+
+    #[test]
+    fn on_64_kbit_a_second_at_most_some_seconds_are_on_their_way_and_often_one_batch() {
+        assert!(settle(1_000, 8_000).in_flight_len() <= 16_000);
+        assert!(settle(30_000, 8_000).in_flight_len() <= 30_000, "one batch");
+        assert_eq!(settle(30_000, 100_000_000).len(), WINDOW_LEN_MAX);
+    }
+
+    #[test]
+    fn a_window_that_is_hardly_used_does_not_grow() {
+        let mut window = Window::new(at(0));
+        for key in 0..1_000 {
+            window.sent(key, 100, at(key));
+            window.answered(&key, at(key + 10));
+        }
+        assert_eq!(window.len(), WINDOW_LEN_INITIAL);
+    }
+
+    #[test]
+    fn an_answer_to_nothing_is_seen() {
+        let mut window = Window::new(at(0));
+        window.sent(1, 10, at(0));
+        assert_eq!(window.answered(&2, at(1)), None);
+        assert_eq!(window.answered(&1, at(1)), Some(10));
+        assert_eq!(window.answered(&1, at(1)), None);
+        assert_eq!(window.room(), WINDOW_LEN_INITIAL);
+    }
+}
