@@ -3,7 +3,8 @@
 //     npm run e2e -- BASE_URL LOGIN_ONCE_URL
 
 import assert from 'node:assert/strict';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
 import { openBrowser, openPage } from './browser.mjs';
@@ -14,6 +15,7 @@ if (!base || !loginOnce) {
   process.exit(2);
 }
 const pictures = process.env.SCREENSHOTS;
+const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const PATIENCE_MS = 60_000;
 
 const browser = await openBrowser();
@@ -122,6 +124,16 @@ for (const [language, direction] of [['en', 'ltr'], ['ar', 'rtl']]) {
     await page.waitForSelector('.drawer dl dd', { timeout: PATIENCE_MS });
     await picture(page, `patrol-${language}`);
     await page.keyboard.press('Escape');
+  });
+
+  await step(`${language}: no barrier that axe can find`, async () => {
+    await page.evaluate(axe);
+    for (const screen of ['#/map', '#/map?conflicts=1', '#/patrols', '#/devices']) {
+      await hash(page, screen);
+      await page.waitForTimeout(1_000);
+      const found = await page.evaluate(() => window.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }));
+      assert.deepEqual(found.violations.map(({ id, nodes }) => `${screen} ${id}: ${nodes[0].html.slice(0, 120)}`), []);
+    }
   });
 
   await step(`${language}: devices in words`, async () => {

@@ -18,6 +18,9 @@ const WORK: Record<Part, () => Promise<boolean>[]> = {
 };
 
 export class Refresher {
+  /** `onchange` is told what is about to be fetched: the open record may be among it. */
+  constructor(private readonly onchange: (changed: ReadonlySet<string>, parts: Part[]) => void) {}
+
   private timer: number | null = null;
   private notBefore = 0;
   private busy = false;
@@ -39,7 +42,9 @@ export class Refresher {
     this.busy = true;
     // Marked as fetched first: what changes meanwhile is dirty again.
     const parts = [...live.state.dirty];
+    const { changed } = live.state;
     live.fetched(parts);
+    this.onchange(changed, parts);
     const done = await Promise.all([...parts.flatMap((part) => WORK[part]()), picture.loadStats()]);
     this.busy = false;
     const failed = done.includes(false);

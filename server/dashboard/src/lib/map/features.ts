@@ -19,19 +19,40 @@ function point(lat: number, lon: number, properties: Record<string, unknown>): F
   return { type: 'Feature', geometry: { type: 'Point', coordinates: [lon, lat] }, properties };
 }
 
-export function eventPoints(events: EventRecord[], openAlerts: EventRecord[], selected: string | null): Points {
+/** What may be drawn as one mark with a number, and what must always be seen by itself. */
+export interface EventPoints {
+  together: Points;
+  apart: Points;
+}
+
+export function eventPoints(events: EventRecord[], openAlerts: EventRecord[], selected: string | null): EventPoints {
   const all = new Map<string, EventRecord>();
   for (const event of [...events, ...openAlerts]) all.set(keyOf(event), event);
-  const features = [...all.values()].flatMap((event) => {
-    if (!event.place) return [];
-    const key = keyOf(event);
-    const closed = ['resolved', 'cleared', 'cancelled'].includes(event.operational_state ?? '') || event.withdrawn;
-    const colour = event.kind === 'alert' ? ALERT_COLOUR : organisationColour(event.organisation?.colour_index);
-    const icon = iconId({ shape: shapeOf(event), colour, priority: event.priority ?? 0, conflict: event.conflicts > 0, closed });
-    const rank = (event.kind === 'alert' && !closed ? 1000 : closed ? -100 : 0) + (event.priority ?? 0);
-    return [point(event.place.lat, event.place.lon, { key, icon, rank, selected: key === selected, pulse: event.kind === 'alert' && !closed })];
-  });
-  return { type: 'FeatureCollection', features };
+  const points: EventPoints = { together: { type: 'FeatureCollection', features: [] }, apart: { type: 'FeatureCollection', features: [] } };
+  for (const event of all.values()) {
+    if (!event.place) continue;
+    const properties = eventLook(event, selected);
+    const group = properties.selected || properties.open ? points.apart : points.together;
+    group.features.push(point(event.place.lat, event.place.lon, properties));
+  }
+  return points;
+}
+
+function eventLook(event: EventRecord, selected: string | null) {
+  const key = keyOf(event);
+  const alert = event.kind === 'alert';
+  const closed = ['resolved', 'cleared', 'cancelled'].includes(event.operational_state ?? '') || event.withdrawn;
+  const colour = alert ? ALERT_COLOUR : organisationColour(event.organisation?.colour_index);
+  const priority = event.priority ?? 0;
+  return {
+    key,
+    icon: iconId({ shape: shapeOf(event), colour, priority, conflict: event.conflicts > 0, closed }),
+    rank: (alert && !closed ? 1000 : closed ? -100 : 0) + priority,
+    urgent: closed ? 0 : priority,
+    selected: key === selected,
+    open: alert && !closed,
+    pulse: alert && !closed && event.type === 'sos',
+  };
 }
 
 export function devicePoints(

@@ -63,15 +63,16 @@ function paintShape(context: CanvasRenderingContext2D, size: number, look: IconL
     context.stroke(path);
     context.restore();
   }
-  if (look.shape === 'alert' && !look.closed) paintMark(context);
+  if (!look.closed && look.shape === 'alert') paintMark(context, 5, 9);
+  if (!look.closed && look.shape === 'warning') paintMark(context, 8.5, 6.5);
   context.restore();
 }
 
 /** The exclamation mark of an open alert. */
-function paintMark(context: CanvasRenderingContext2D): void {
+function paintMark(context: CanvasRenderingContext2D, top: number, height: number): void {
   context.fillStyle = '#ffffff';
-  context.fillRect(10.4, 5, 3.2, 9);
-  context.fillRect(10.4, 16, 3.2, 3.2);
+  context.fillRect(10.5, top, 3, height);
+  context.fillRect(10.5, top + height + 1.6, 3, 3);
 }
 
 function paintDevice(context: CanvasRenderingContext2D, size: number, colour: string): void {

@@ -1,6 +1,9 @@
+import type { Position } from 'geojson';
+import { mesh } from 'topojson-client';
 import { describe, expect, it } from 'vitest';
 
 import { makeBasemap } from '../../../build/basemap';
+import { distanceKm, PLACES } from '../gazetteer';
 import type { EventRecord, Track } from '../types';
 import { bounds, eventPoints, gapLabels, trackLines } from './features';
 import { iconId, parseIconId } from './icons';
@@ -19,15 +22,18 @@ describe('marks', () => {
     expect(parseIconId(iconId(look))).toEqual(look);
   });
 
-  it('draw an open alert above all and never twice', () => {
-    const alert = event({ id: '2', kind: 'alert', operational_state: 'raised' });
-    const { features } = eventPoints([event({}), alert], [alert], 'event/ab/1');
-    expect(features.map((feature) => [feature.properties!.selected, feature.properties!.pulse])).toEqual([[true, false], [false, true]]);
-    expect(features[1]!.properties!.rank).toBeGreaterThan(features[0]!.properties!.rank as number);
+  it('keep open alerts and what is selected out of any cluster, and draw nothing twice', () => {
+    const alert = event({ id: '2', kind: 'alert', type: 'sos', operational_state: 'raised' });
+    const { apart, together } = eventPoints([event({}), event({ id: '3' }), alert], [alert], 'event/ab/1');
+    expect(apart.features.map(({ properties }) => [properties!.key, properties!.selected, properties!.pulse])).toEqual([
+      ['event/ab/1', true, false],
+      ['alert/ab/2', false, true],
+    ]);
+    expect(together.features.map(({ properties }) => properties!.key)).toEqual(['event/ab/3']);
   });
 
   it('leave out what has no place', () => {
-    expect(eventPoints([event({ place: null })], [], null).features).toEqual([]);
+    expect(eventPoints([event({ place: null })], [], null).together.features).toEqual([]);
   });
 });
 
@@ -47,6 +53,21 @@ describe('tracks', () => {
     expect(bounds([track])).toEqual([10, 25, 13, 26]);
   });
 });
+
+it('crossings lie on a border of Libya, or near enough for a pass', () => {
+  const topo = makeBasemap();
+  const libya = (side: unknown) => String((side as { id?: string }).id) === '434';
+  const { coordinates } = mesh(topo, topo.objects.countries as never, (a, b) => a !== b && (libya(a) || libya(b)));
+  for (const place of PLACES.filter((candidate) => candidate.kind === 'crossing')) {
+    const km = Math.min(...coordinates.flatMap((line) => line.slice(1).flatMap((end, i) => between(line[i]!, end).map(([lon, lat]) => distanceKm(place.lat, place.lon, lat!, lon!)))));
+    expect([place.id, km < 40]).toEqual([place.id, true]);
+  }
+}, 60_000);
+
+/** Fifty points from one end of a segment to the other. */
+function between(a: Position, b: Position): Position[] {
+  return Array.from({ length: 51 }, (_, n) => [a[0]! + ((b[0]! - a[0]!) * n) / 50, a[1]! + ((b[1]! - a[1]!) * n) / 50]);
+}
 
 it('the basemap knows Libya and its neighbours, in detail and in little space', () => {
   const topo = makeBasemap();

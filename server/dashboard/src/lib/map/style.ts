@@ -2,7 +2,7 @@
 // is fetched from elsewhere.
 
 import type { GeoJSON } from 'geojson';
-import type { LayerSpecification, SourceSpecification, StyleSpecification } from 'maplibre-gl';
+import type { LayerSpecification, SourceSpecification, StyleSpecification, SymbolLayerSpecification } from 'maplibre-gl';
 
 import { ALERT_COLOUR } from '../shapes';
 
@@ -10,7 +10,7 @@ export const FONT = 'Noto Sans Arabic Variable';
 
 export type SourceName =
   | 'land' | 'borders' | 'coast' | 'graticule' | 'places' | 'countries'
-  | 'tracks' | 'gap-labels' | 'devices' | 'events';
+  | 'tracks' | 'gap-labels' | 'devices' | 'events' | 'marked';
 export type Sources = Record<SourceName, GeoJSON>;
 
 export interface OperatorLayers {
@@ -20,26 +20,29 @@ export interface OperatorLayers {
 
 interface Palette {
   sea: string; land: string; home: string; border: string; coast: string; grid: string;
-  text: string; faint: string; halo: string; dot: string;
+  casing: string; text: string; faint: string; halo: string; dot: string;
 }
 
 export const PALETTES: Record<'light' | 'dark', Palette> = {
   light: {
     sea: '#cfdfe2', land: '#ece5d6', home: '#f8f3e7', border: '#a8997a', coast: '#8fa9ae', grid: '#00000010',
-    text: '#2b3230', faint: '#857a63', halo: '#fbf7ecdd', dot: '#5c5340',
+    casing: '#fbf7ec', text: '#2b3230', faint: '#857a63', halo: '#fbf7ecdd', dot: '#5c5340',
   },
   dark: {
     sea: '#0c1417', land: '#182125', home: '#202b2f', border: '#5f6f70', coast: '#3c5157', grid: '#ffffff0b',
-    text: '#dfe5e1', faint: '#8b9a9b', halo: '#111a1de6', dot: '#b9ad90',
+    casing: '#c9d4d3', text: '#dfe5e1', faint: '#8b9a9b', halo: '#111a1de6', dot: '#b9ad90',
   },
 };
+
+/** Marks that would cover each other become one with a number; how urgent the most urgent is stays known. */
+const CLUSTERS = { cluster: true, clusterRadius: 18, clusterMaxZoom: 9, clusterProperties: { urgent: ['max', ['get', 'urgent']] } };
 
 export function makeStyle(theme: 'light' | 'dark', sources: Sources, operator: OperatorLayers): StyleSpecification {
   const p = PALETTES[theme];
   return {
     version: 8,
     sources: {
-      ...Object.fromEntries(Object.entries(sources).map(([name, data]) => [name, { type: 'geojson', data, tolerance: 0.2 }])),
+      ...Object.fromEntries(Object.entries(sources).map(([name, data]) => [name, { type: 'geojson', data, tolerance: 0.2, ...(name === 'events' && CLUSTERS) }])),
       ...operator.sources,
     } as StyleSpecification['sources'],
     layers: [...ground(p), ...operator.layers, ...names(p), ...work(p)],
@@ -89,13 +92,20 @@ function names(p: Palette): LayerSpecification[] {
   ];
 }
 
+const MARKS: SymbolLayerSpecification['layout'] = {
+  'icon-image': ['get', 'icon'],
+  'icon-size': ['interpolate', ['linear'], ['zoom'], 4, 0.75, 8, 1],
+  'icon-allow-overlap': true,
+  'symbol-sort-key': ['get', 'rank'],
+};
+
 function work(p: Palette): LayerSpecification[] {
-  const width = ['case', ['get', 'open'], 3.5, 1.8] as never;
+  const width = ['case', ['get', 'open'], 3.5, 2] as never;
   const opacity = ['case', ['get', 'open'], 1, 0.75] as never;
   return [
     {
-      id: 'track-casing', type: 'line', source: 'tracks', filter: ['all', ['get', 'open'], ['!', ['get', 'gap']]],
-      layout: { 'line-join': 'round', 'line-cap': 'round' }, paint: { 'line-color': p.halo, 'line-width': 7 },
+      id: 'track-casing', type: 'line', source: 'tracks', filter: ['!', ['get', 'gap']],
+      layout: { 'line-join': 'round', 'line-cap': 'round' }, paint: { 'line-color': p.casing, 'line-width': ['case', ['get', 'open'], 7, 3.4], 'line-opacity': ['case', ['get', 'open'], 0.9, 0.55] },
     },
     {
       id: 'track-lines', type: 'line', source: 'tracks', filter: ['!', ['get', 'gap']],
@@ -114,19 +124,28 @@ function work(p: Palette): LayerSpecification[] {
       paint: { 'icon-opacity': ['case', ['get', 'old'], 0.5, 1], 'text-opacity': ['case', ['get', 'old'], 0.7, 1], 'text-color': p.text, 'text-halo-color': p.halo, 'text-halo-width': 1.6 },
     },
     {
-      id: 'event-halo', type: 'circle', source: 'events', filter: ['any', ['get', 'selected'], ['get', 'pulse']],
+      id: 'clusters', type: 'circle', source: 'events', filter: ['has', 'point_count'],
       paint: {
-        'circle-radius': ['case', ['get', 'selected'], 22, 26],
-        'circle-color': ['case', ['get', 'pulse'], ALERT_COLOUR, '#56b4e9'], 'circle-opacity': 0.25,
-        'circle-stroke-color': ['case', ['get', 'selected'], p.text, ALERT_COLOUR], 'circle-stroke-width': ['case', ['get', 'selected'], 3, 2],
+        'circle-radius': ['step', ['get', 'point_count'], 11, 10, 13, 50, 16],
+        'circle-color': '#14262b',
+        'circle-stroke-color': ['case', ['>=', ['get', 'urgent'], 300], '#f2c14e', '#fffdf6'],
+        'circle-stroke-width': ['case', ['>=', ['get', 'urgent'], 300], 3.5, 1.5],
       },
     },
     {
-      id: 'events', type: 'symbol', source: 'events',
-      layout: {
-        'icon-image': ['get', 'icon'], 'icon-size': ['interpolate', ['linear'], ['zoom'], 4, 0.72, 8, 1],
-        'icon-allow-overlap': true, 'icon-ignore-placement': true, 'symbol-sort-key': ['get', 'rank'],
-      },
+      id: 'cluster-counts', type: 'symbol', source: 'events', filter: ['has', 'point_count'],
+      layout: { 'text-field': ['to-string', ['get', 'point_count']], 'text-font': [FONT], 'text-size': 12.5, 'text-allow-overlap': true },
+      paint: { 'text-color': '#fffdf6' },
+    },
+    { id: 'events', type: 'symbol', source: 'events', filter: ['!', ['has', 'point_count']], layout: MARKS },
+    {
+      id: 'halo', type: 'circle', source: 'marked', filter: ['get', 'pulse'],
+      paint: { 'circle-radius': 24, 'circle-color': ALERT_COLOUR, 'circle-opacity': 0.25, 'circle-stroke-color': ALERT_COLOUR, 'circle-stroke-width': 2 },
+    },
+    { id: 'marked', type: 'symbol', source: 'marked', layout: MARKS },
+    {
+      id: 'selected', type: 'circle', source: 'marked', filter: ['get', 'selected'],
+      paint: { 'circle-radius': 21, 'circle-opacity': 0, 'circle-stroke-color': p.text, 'circle-stroke-width': 3 },
     },
     {
       id: 'gap-names', type: 'symbol', source: 'gap-labels',

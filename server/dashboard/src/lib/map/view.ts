@@ -14,14 +14,14 @@ import { FONT, makeStyle, type SourceName, type Sources } from './style';
 /** Libya with a margin: [west, south, east, north]. */
 const HOME: [number, number, number, number] = [8.6, 19.0, 26.2, 33.8];
 const EMPTY: FeatureCollection = { type: 'FeatureCollection', features: [] };
-const WORK: SourceName[] = ['tracks', 'gap-labels', 'devices', 'events'];
+const WORK: SourceName[] = ['tracks', 'gap-labels', 'devices', 'events', 'marked'];
 
 export interface Insets {
   left: number;
   right: number;
 }
 
-const work = () => ({ tracks: EMPTY, 'gap-labels': EMPTY, devices: EMPTY, events: EMPTY });
+const work = () => ({ tracks: EMPTY, 'gap-labels': EMPTY, devices: EMPTY, events: EMPTY, marked: EMPTY });
 
 const ground = ({ land, borders, coast }: Basemap, locale: Locale) => ({
   land, borders, coast, graticule: graticule(), places: placeLabels(locale), countries: countryLabels(locale),
@@ -107,7 +107,7 @@ export class MapPicture {
     this.map.easeTo({
       center: [lon, lat],
       zoom: Math.max(this.map.getZoom(), 6.5),
-      padding: { top: 0, bottom: 0, ...insets },
+      offset: [(insets.left - insets.right) / 2, 0],
       duration: this.still ? 0 : 600,
     });
   }
@@ -122,15 +122,22 @@ export class MapPicture {
     for (const icon of new Set(icons)) if (typeof icon === 'string') ensureIcon(this.map, icon);
   }
 
+  private async openCluster(cluster: maplibre.MapGeoJSONFeature): Promise<void> {
+    const zoom = await this.map.getSource<maplibre.GeoJSONSource>('events')?.getClusterExpansionZoom(Number(cluster.properties.cluster_id));
+    if (zoom === undefined || cluster.geometry.type !== 'Point') return;
+    this.map.easeTo({ center: cluster.geometry.coordinates as [number, number], zoom: zoom + 0.3, duration: this.still ? 0 : 400 });
+  }
+
   private pickable(onpick: (layer: string, properties: Record<string, unknown>) => void): void {
-    const layers = ['events', 'devices', 'track-lines', 'track-gaps'];
+    const layers = ['marked', 'events', 'clusters', 'devices', 'track-lines', 'track-gaps'];
     this.map.on('click', (event) => {
       const around: [maplibre.PointLike, maplibre.PointLike] = [
         [event.point.x - 5, event.point.y - 5],
         [event.point.x + 5, event.point.y + 5],
       ];
       const hit = this.map.queryRenderedFeatures(around, { layers: layers.filter((layer) => this.map.getLayer(layer)) })[0];
-      if (hit) onpick(hit.layer.id, hit.properties);
+      if (hit?.layer.id === 'clusters') void this.openCluster(hit);
+      else if (hit) onpick(hit.layer.id, hit.properties);
     });
     for (const layer of layers) {
       this.map.on('mouseenter', layer, () => (this.map.getCanvas().style.cursor = 'pointer'));
