@@ -1,1 +1,18 @@
-//! The relay.
+//! The relay: takes batches from devices, keeps them in a log, and shows what they amount to.
+//!
+//! ```text
+//! device → protocol → transport → relay → log → materialiser → API → dashboard
+//! ```
+//!
+//! Facts move rightwards only. The log is ground state; everything to its right is derived, and can
+//! be deleted and rebuilt. What only this relay knows (accounts, tokens) lies in `relay.db` and is
+//! never replicated.
+//!
+//! [`serve`] listens and puts an [`app::App`] together; [`admin`] is what the other commands do.
+
+pub mod config;
+pub mod data_dir;
+pub mod keys;
+pub mod secret;
+pub mod tls;
+pub mod trace;

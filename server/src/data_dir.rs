@@ -1,0 +1,176 @@
+//! The data directory: where each file of a relay lies, and how private files are written.
+//!
+//! Directories are readable by their owner alone, and so is every file in them. A file appears
+//! under its name only when it is complete. `relay.key` is the last that `barid init` puts in
+//! place: a directory without it has never served anybody.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use barid_core::id::OrganisationId;
+
+/// The files of one relay. Knows names, not contents.
+#[derive(Debug, Clone)]
+pub struct DataDir {
+    root: PathBuf,
+}
+
+/// Only one relay serves a data directory: held while it does.
+#[derive(Debug)]
+pub struct ServeLock {
+    _file: File,
+}
+
+impl DataDir {
+    /// Names a directory, which need not exist.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether `barid init` was completed here.
+    pub fn is_initialised(&self) -> bool {
+        self.relay_key().exists()
+    }
+
+    /// The relay's and administrator's secret key.
+    pub fn relay_key(&self) -> PathBuf {
+        self.root.join("relay.key")
+    }
+
+    /// The directory of the organisations' secret keys.
+    pub fn organisations(&self) -> PathBuf {
+        self.root.join("organisations")
+    }
+
+    /// An organisation's secret key. It may be elsewhere: then this relay cannot enrol for it.
+    pub fn organisation_key(&self, organisation: OrganisationId) -> PathBuf {
+        self.organisations().join(format!("{organisation}.key"))
+    }
+
+    /// The log: ground state.
+    pub fn log_db(&self) -> PathBuf {
+        self.root.join("log.db")
+    }
+
+    /// Accounts, sessions, enrolment tokens: what this relay alone knows.
+    pub fn relay_db(&self) -> PathBuf {
+        self.root.join("relay.db")
+    }
+
+    /// The views, which can be deleted and rebuilt from the log.
+    pub fn views_db(&self) -> PathBuf {
+        self.root.join("views.db")
+    }
+
+    /// The directory of certificates.
+    pub fn tls(&self) -> PathBuf {
+        self.root.join("tls")
+    }
+
+    /// The configuration file.
+    pub fn config_file(&self) -> PathBuf {
+        self.root.join(crate::config::FILE_NAME)
+    }
+
+    /// Makes a directory that only its owner may enter.
+    pub fn create_private_dir(path: &Path) -> io::Result<()> {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(path)?;
+        restrict(path, 0o700)
+    }
+
+    /// Writes a file that only its owner may read, whole or not at all.
+    pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut random = [0u8; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let unfinished = path.with_extension(format!("new-{}", barid_core::id::to_hex(&random)));
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&unfinished)?;
+        let written = file
+            .write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| fs::rename(&unfinished, path))
+            .and_then(|()| sync_dir(path.parent().unwrap_or(Path::new("."))));
+        if written.is_err() {
+            let _ = fs::remove_file(&unfinished);
+        }
+        written
+    }
+
+    /// Makes an empty private file if there is none, so that SQLite never creates one that others
+    /// may read.
+    pub fn touch_private(path: &Path) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.append(true).create(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(path).map(drop)
+    }
+
+    /// Takes the right to serve this directory, or says that another process has it.
+    pub fn lock_for_serving(&self) -> io::Result<ServeLock> {
+        let path = self.root.join("serve.lock");
+        Self::touch_private(&path)?;
+        let file = File::open(&path)?;
+        file.try_lock().map_err(io::Error::from)?;
+        Ok(ServeLock { _file: file })
+    }
+}
+
+/// Makes renames in a directory durable.
+pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(unix)]
+fn restrict(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn restrict(_: &Path, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn what_is_written_is_readable_by_its_owner_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("a/b");
+        DataDir::create_private_dir(&inner).unwrap();
+        DataDir::write_private(&inner.join("key"), b"one").unwrap();
+        DataDir::write_private(&inner.join("key"), b"two").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&inner), 0o700);
+        assert_eq!(mode(&inner.join("key")), 0o600);
+        assert_eq!(fs::read(inner.join("key")).unwrap(), b"two");
+        assert_eq!(fs::read_dir(&inner).unwrap().count(), 1, "nothing unfinished is left");
+    }
+
+    #[test]
+    fn a_directory_is_served_once_at_a_time() {
+        let dir = DataDir::new(tempfile::tempdir().unwrap().keep());
+        let lock = dir.lock_for_serving().unwrap();
+        assert!(dir.lock_for_serving().is_err());
+        drop(lock);
+        assert!(dir.lock_for_serving().is_ok());
+        fs::remove_dir_all(dir.root()).unwrap();
+    }
+}
