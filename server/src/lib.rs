@@ -10,9 +10,15 @@
 //!
 //! [`serve`] listens and puts an [`app::App`] together; [`admin`] is what the other commands do.
 
+pub mod accounts;
+pub mod admin;
 pub mod config;
 pub mod data_dir;
+pub mod enrolment;
 pub mod keys;
+pub mod log;
+pub mod relay_db;
+pub mod reports;
 pub mod secret;
 pub mod tls;
 pub mod trace;

@@ -1,0 +1,211 @@
+//! Reading the log's file: blocking, from any thread or process, beside the one that writes.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use barid_core::batch::{Lane, SealedBatch};
+use barid_core::clock::Timestamp;
+use barid_core::id::{BatchId, DeviceId, Incarnation, LogId, SpaceId};
+use barid_core::position::OwnChain;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+
+use super::{Excluding, LogError, LoggedBatch, Page};
+
+/// Connections kept for the next reader.
+const IDLE_MAX: usize = 8;
+
+/// Reads a log; holds connections for as many threads as read at once.
+#[derive(Debug)]
+pub struct LogReader {
+    path: PathBuf,
+    id: LogId,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl LogReader {
+    /// Opens a log that exists.
+    pub fn open(path: &Path) -> Result<Self, LogError> {
+        let connection = connect(path)?;
+        let id: Option<[u8; 16]> = meta(&connection, "log")?;
+        let id = id.map(LogId::from_bytes).ok_or(LogError::NotCreated)?;
+        Ok(Self { path: path.to_owned(), id, idle: Mutex::new(vec![connection]) })
+    }
+
+    /// The log's id.
+    pub fn id(&self) -> LogId {
+        self.id
+    }
+
+    /// Every space, with its newest offset.
+    pub fn spaces(&self) -> Result<Vec<(SpaceId, u64)>, LogError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached("SELECT id, head FROM space ORDER BY number")?;
+            let rows = statement.query_map([], |row| {
+                Ok((SpaceId::from_bytes(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs()))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// The newest offset of a space; 0 if it is empty or unknown.
+    pub fn head(&self, space: SpaceId) -> Result<u64, LogError> {
+        self.with(|connection| {
+            let head: Option<i64> = connection
+                .prepare_cached("SELECT head FROM space WHERE id = ?1")?
+                .query_row([space.as_bytes()], |row| row.get(0))
+                .optional()?;
+            Ok(head.unwrap_or(0).unsigned_abs())
+        })
+    }
+
+    /// As [`super::Log::read_after`].
+    pub fn read_after(
+        &self,
+        space: SpaceId,
+        after: u64,
+        len_max: usize,
+        excluding: Excluding,
+    ) -> Result<Page, LogError> {
+        self.with(|connection| {
+            // One snapshot for the batches and the head: else the cursor could pass a batch that
+            // was committed between two reads.
+            let snapshot = connection.unchecked_transaction()?;
+            let Some((number, head)) = space_row(&snapshot, space)? else {
+                return Ok(Page { batches: Vec::new(), reached: None });
+            };
+            let (device, incarnation) =
+                excluding.map_or((None, None), |(device, incarnation)| (Some(device), Some(incarnation)));
+            let mut statement = snapshot.prepare_cached(
+                "SELECT batch_offset, received_at, bytes FROM batch
+                 WHERE space = ?1 AND batch_offset > ?2 AND chain NOT IN
+                     (SELECT number FROM chain WHERE space = ?1 AND device = ?3 AND incarnation = ?4)
+                 ORDER BY batch_offset",
+            )?;
+            let mut rows = statement.query(params![
+                number,
+                to_sql(after),
+                device.as_ref().map(DeviceId::as_bytes),
+                incarnation.as_ref().map(Incarnation::as_bytes),
+            ])?;
+            let mut batches: Vec<LoggedBatch> = Vec::new();
+            let mut len = 0;
+            let mut reached = head;
+            while let Some(row) = rows.next()? {
+                let offset = row.get::<_, i64>(0)?.unsigned_abs();
+                let bytes = row.get_ref(2)?.as_blob().map_err(|_| LogError::Contradiction { offset })?;
+                if !batches.is_empty() && len + bytes.len() > len_max {
+                    reached = offset - 1;
+                    break;
+                }
+                len += bytes.len();
+                let batch = SealedBatch::parse(bytes.to_vec())
+                    .map_err(|source| LogError::Damaged { offset, source })?;
+                batches.push(LoggedBatch { offset, received_at: Timestamp::from_millis(row.get(1)?), batch });
+            }
+            let reached = if reached > after {
+                Some((
+                    reached,
+                    id_at(&snapshot, number, reached)?.ok_or(LogError::Contradiction { offset: reached })?,
+                ))
+            } else {
+                None
+            };
+            Ok(Page { batches, reached })
+        })
+    }
+
+    /// The batch at an offset, if there is one.
+    pub fn batch_at(&self, space: SpaceId, offset: u64) -> Result<Option<BatchId>, LogError> {
+        self.with(|connection| match space_row(connection, space)? {
+            Some((number, _)) => id_at(connection, number, offset),
+            None => Ok(None),
+        })
+    }
+
+    /// Bytes of the batches after an offset.
+    pub fn bytes_after(&self, space: SpaceId, offset: u64) -> Result<u64, LogError> {
+        self.with(|connection| {
+            let len: Option<i64> = connection
+                .prepare_cached(
+                    "SELECT s.len - coalesce((SELECT b.cumulative_len FROM batch AS b
+                                              WHERE b.space = s.number AND b.batch_offset = ?2), 0)
+                     FROM space AS s WHERE s.id = ?1 AND s.head >= ?2",
+                )?
+                .query_row(params![space.as_bytes(), to_sql(offset)], |row| row.get(0))
+                .optional()?;
+            Ok(len.unwrap_or(0).unsigned_abs())
+        })
+    }
+
+    /// The heights of a device's own chains in a space, of every incarnation.
+    pub fn own_chains(&self, space: SpaceId, device: DeviceId) -> Result<Vec<OwnChain>, LogError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT incarnation, lane, seq, chain.head FROM chain JOIN space ON space.number = space
+                 WHERE space.id = ?1 AND device = ?2",
+            )?;
+            let rows = statement.query_map(params![space.as_bytes(), device.as_bytes()], |row| {
+                Ok((row.get(0)?, row.get::<_, u8>(1)?, row.get::<_, i64>(2)?, row.get(3)?))
+            })?;
+            let mut chains = Vec::new();
+            for row in rows {
+                let (incarnation, lane, seq, head) = row?;
+                chains.push(OwnChain {
+                    incarnation: Incarnation::from_bytes(incarnation),
+                    lane: Lane::from_u8(lane).ok_or(LogError::Contradiction { offset: 0 })?,
+                    seq: seq.unsigned_abs(),
+                    batch: BatchId::from_bytes(head),
+                });
+            }
+            chains.sort_unstable();
+            Ok(chains)
+        })
+    }
+
+    fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, LogError>) -> Result<T, LogError> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => connect(&self.path)?,
+        };
+        let result = read(&connection);
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_MAX {
+            idle.push(connection);
+        }
+        result
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, LogError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_secs(10))?;
+    Ok(connection)
+}
+
+/// A value of the table of facts about the log itself.
+pub(super) fn meta<const N: usize>(connection: &Connection, key: &str) -> Result<Option<[u8; N]>, LogError> {
+    Ok(connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()?)
+}
+
+/// A space's number and newest offset.
+fn space_row(connection: &Connection, space: SpaceId) -> Result<Option<(i64, u64)>, LogError> {
+    Ok(connection
+        .prepare_cached("SELECT number, head FROM space WHERE id = ?1")?
+        .query_row([space.as_bytes()], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))
+        .optional()?)
+}
+
+fn id_at(connection: &Connection, number: i64, offset: u64) -> Result<Option<BatchId>, LogError> {
+    Ok(connection
+        .prepare_cached("SELECT id FROM batch WHERE space = ?1 AND batch_offset = ?2")?
+        .query_row(params![number, to_sql(offset)], |row| row.get(0).map(BatchId::from_bytes))
+        .optional()?)
+}
+
+/// Offsets and sequence numbers fit: a peer's may be anything up to 64 bits, and then find nothing.
+pub(super) fn to_sql(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
