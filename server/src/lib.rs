@@ -12,13 +12,19 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod app;
+pub mod auth;
 pub mod config;
+pub mod dashboard;
 pub mod data_dir;
 pub mod enrolment;
 pub mod keys;
 pub mod log;
+mod problem;
 pub mod relay_db;
 pub mod reports;
 pub mod secret;
+pub mod serve;
+pub mod shutdown;
 pub mod tls;
 pub mod trace;

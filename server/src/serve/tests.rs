@@ -1,0 +1,262 @@
+use std::io::{Read as _, Write as _};
+use std::time::Instant;
+
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::admin::init::{Init, init};
+use crate::admin::organisation::Names;
+use crate::config::Flags;
+use crate::secret::Secret;
+
+/// A relay that serves until it is dropped.
+struct Relay {
+    dir: TempDir,
+    app: App,
+    url: String,
+    stop: Option<oneshot::Sender<()>>,
+    served: tokio::task::JoinHandle<()>,
+}
+
+const PASSWORD: &str = "a long password";
+
+async fn relay(settings: Flags) -> Relay {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = Init {
+        name_ar: "المركز".to_owned(),
+        name_en: "Centre".to_owned(),
+        organisation: Names { ar: "أ".to_owned(), en: "a".to_owned(), kind: "police".to_owned() },
+        account: "salma".to_owned(),
+        password: Some(Secret::new(PASSWORD)),
+        hosts: vec![],
+        settings: Flags::default(),
+    };
+    init(dir.path(), spec).unwrap();
+    let listen = Some("127.0.0.1:0".parse().unwrap());
+    let config = Config::load(dir.path(), None, &Flags { listen, ..settings }).unwrap();
+    let server = Server::bind(config, false).await.unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let (app, url) = (server.app().clone(), server.url());
+    let served = tokio::spawn(server.run(async {
+        let _ = stopped.await;
+    }));
+    Relay { dir, app, url, stop: Some(stop), served }
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    fn cookie(&self) -> String {
+        self.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()
+    }
+}
+
+impl Relay {
+    /// Sends one request as it is written, and reads to the end.
+    async fn send(&self, head: &str, body: &str) -> Answer {
+        let address = self.app.address;
+        let request = format!(
+            "{head}\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        tokio::task::spawn_blocking(move || {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).unwrap();
+            let (head, body) = text.split_once("\r\n\r\n").unwrap();
+            let status = head[9..12].parse().unwrap();
+            Answer { status, head: head.to_owned(), body: body.to_owned() }
+        })
+        .await
+        .unwrap()
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(&format!("GET {path} HTTP/1.1"), "").await
+    }
+
+    async fn login(&self, password: &str) -> Answer {
+        let head =
+            format!("POST /api/login HTTP/1.1\r\nOrigin: {}\r\nContent-Type: application/json", self.url);
+        self.send(&head, &format!(r#"{{"name":"salma","password":"{password}"}}"#)).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_login_every_route_of_the_api_answers_401() {
+    let relay = relay(Flags::default()).await;
+    for (method, path) in [
+        ("GET", "/api"),
+        ("GET", "/api/events"),
+        ("GET", "/api/openapi.json"),
+        ("GET", "/api/live"),
+        ("GET", "/api/no/such/thing"),
+        ("GET", "/maps/libya.pmtiles"),
+    ] {
+        let answer = relay.send(&format!("{method} {path} HTTP/1.1"), "").await;
+        assert_eq!(answer.status, 401, "{method} {path}");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        assert!(answer.body.contains(r#""code":"login_required""#), "{}", answer.body);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_login_opens_the_api_until_logout() {
+    let relay = relay(Flags::default()).await;
+    assert_eq!(relay.login("wrong password").await.status, 401);
+    let answer = relay.login(PASSWORD).await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    let set = answer.header("set-cookie").unwrap();
+    assert!(set.contains("HttpOnly") && set.contains("SameSite=Strict") && !set.contains("Secure"));
+    let cookie = answer.cookie();
+    let known = format!("GET /api/no/such/thing HTTP/1.1\r\nCookie: a=b; {cookie}");
+    assert_eq!(relay.send(&known, "").await.status, 404);
+    let logout = format!("POST /api/logout HTTP/1.1\r\nOrigin: {}\r\nCookie: {cookie}", relay.url);
+    assert_eq!(relay.send(&logout, "").await.status, 204);
+    assert_eq!(relay.send(&known, "").await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_logs_in_once() {
+    let relay = relay(Flags::default()).await;
+    let token = relay.app.accounts.make_login_token("salma").unwrap();
+    let path = format!("/login/once/{}", token.reveal());
+    let answer = relay.get(&path).await;
+    assert_eq!((answer.status, answer.header("location")), (303, Some("/")));
+    let known = format!("GET /api/none HTTP/1.1\r\nCookie: {}", answer.cookie());
+    assert_eq!(relay.send(&known, "").await.status, 404);
+    assert_eq!(relay.get(&path).await.status, 410);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_pages_of_the_world_cannot_speak_for_their_visitor() {
+    let relay = relay(Flags::default()).await;
+    let cookie = relay.login(PASSWORD).await.cookie();
+    for (request, expected) in [
+        ("POST /api/logout HTTP/1.1", 403),
+        ("POST /api/logout HTTP/1.1\r\nOrigin: http://evil.example", 403),
+        ("POST /api/logout HTTP/1.1\r\nOrigin: null", 403),
+        ("DELETE /api/none HTTP/1.1\r\nOrigin: http://evil.example", 403),
+        ("GET /sync HTTP/1.1\r\nUpgrade: websocket\r\nOrigin: http://evil.example", 403),
+        ("GET /api/live HTTP/1.1\r\nAccept: text/event-stream\r\nOrigin: http://evil.example", 403),
+        ("GET /api/live HTTP/1.1\r\nAccept: text/event-stream\r\nSec-Fetch-Site: cross-site", 403),
+        ("GET /api/none HTTP/1.1\r\nAccept: text/event-stream\r\nSec-Fetch-Site: same-origin", 404),
+        ("GET /api/none HTTP/1.1", 404),
+    ] {
+        let answer = relay.send(&format!("{request}\r\nCookie: {cookie}"), "").await;
+        assert_eq!(answer.status, expected, "{request}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_not_the_relays_is_not_answered() {
+    let relay = relay(Flags::default()).await;
+    let address = relay.app.address;
+    let status = tokio::task::spawn_blocking(move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: rebound.example\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text[9..12].to_owned()
+    });
+    assert_eq!(status.await.unwrap(), "421");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_say_what_they_may_load_and_the_relay_that_it_lives() {
+    let relay = relay(Flags::default()).await;
+    let page = relay.get("/").await;
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'self'; worker-src"));
+    assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
+    assert_eq!(relay.get("/livez").await.status, 200);
+    assert_eq!(relay.get("/readyz").await.status, 200);
+    assert_eq!(relay.get("/no.such.file").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_passwords_are_counted() {
+    let relay = relay(Flags { login_attempts_max: Some(2), ..Flags::default() }).await;
+    assert_eq!(relay.login("wrong password").await.status, 401);
+    assert_eq!(relay.login("wrong password").await.status, 401);
+    let held = relay.login(PASSWORD).await;
+    assert_eq!(held.status, 429);
+    assert!(held.header("retry-after").unwrap().parse::<u64>().unwrap() > 500);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_says_nothing_is_let_go() {
+    let relay = relay(Flags { header_seconds_max: Some(1), ..Flags::default() }).await;
+    let address = relay.app.address;
+    for sent in [&b""[..], b"GET / HT"] {
+        let waited = tokio::task::spawn_blocking(move || {
+            let began = Instant::now();
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.write_all(sent).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).unwrap();
+            began.elapsed()
+        });
+        let waited = waited.await.unwrap();
+        assert!(waited >= Duration::from_millis(900) && waited < Duration::from_secs(10), "{waited:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_is_told_to_stop_stops_and_leaves_a_closed_log() {
+    let mut relay = relay(Flags { drain_seconds_max: Some(1), ..Flags::default() }).await;
+    // A connection that idles must not hold it up.
+    let idle = tokio::net::TcpStream::connect(relay.app.address).await.unwrap();
+    assert_eq!(relay.get("/livez").await.status, 200);
+    relay.stop.take().unwrap().send(()).unwrap();
+    tokio::time::timeout(Duration::from_secs(15), &mut relay.served).await.unwrap().unwrap();
+    assert!(relay.app.shutdown.is_begun());
+    assert!(tokio::net::TcpStream::connect(relay.app.address).await.is_err());
+    drop(idle);
+    assert!(relay.dir.path().join("log.db").exists());
+}
+
+#[tokio::test]
+async fn plain_http_is_for_loopback_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = Init {
+        name_ar: "م".to_owned(),
+        name_en: "c".to_owned(),
+        organisation: Names { ar: "أ".to_owned(), en: "a".to_owned(), kind: "police".to_owned() },
+        account: "salma".to_owned(),
+        password: Some(Secret::new(PASSWORD)),
+        hosts: vec![],
+        settings: Flags { listen: Some("0.0.0.0:0".parse().unwrap()), ..Flags::default() },
+    };
+    init(dir.path(), spec).unwrap();
+    let config = || Config::load(dir.path(), None, &Flags::default()).unwrap();
+    let server = Server::bind(config(), false).await.unwrap();
+    assert!(server.url().starts_with("https://") && server.app().certificate_pin.is_some());
+    let second = Server::bind(config(), false).await;
+    assert!(matches!(second, Err(ServeError::InUse(_))));
+    drop(server);
+    std::fs::remove_dir_all(dir.path().join("tls")).unwrap();
+    let refused = Server::bind(config(), false).await.unwrap_err();
+    assert!(matches!(refused, ServeError::Tls(TlsError::Missing { .. })));
+    assert!(refused.to_string().contains("--tls-cert"));
+}
+
+#[tokio::test]
+async fn a_directory_without_a_relay_says_how_to_make_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let error = Server::bind(Config::defaults(dir.path()), false).await.unwrap_err();
+    assert!(error.to_string().contains("barid init"));
+}
