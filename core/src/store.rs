@@ -93,6 +93,12 @@ struct Writer {
     revision: i64,
 }
 
+/// Handles are used from any thread.
+const _: () = {
+    const fn is_shared<T: Send + Sync + Clone>() {}
+    is_shared::<Store>()
+};
+
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("incarnation", &self.inner.incarnation).finish_non_exhaustive()

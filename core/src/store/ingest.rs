@@ -7,14 +7,14 @@
 
 use std::sync::Arc;
 
-use rusqlite::OptionalExtension;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::chain::{self, ChainKey};
 use super::error::StoreError;
 use super::merge::{Outcome, Place, Target};
 use super::observe::{Changed, TRACK};
 use super::{Store, Writing, space, track};
-use crate::batch::{BatchError, BatchKind, Body, BodyEntry, Entry, Header, SealedBatch, unread_id};
+use crate::batch::{BatchKind, Body, BodyEntry, Entry, Header, SealedBatch, unread_id};
 use crate::control::{Membership, RefuseReason, Verdict};
 use crate::document::scan;
 use crate::id::{BatchId, ChainId, RecordId, SpaceId};
@@ -157,7 +157,7 @@ impl Store {
         }
     }
 
-    /// Keeps a batch that this version cannot read ([`BatchError::keeps_unread`]), for an update to
+    /// Keeps a batch that this version cannot read ([`keeps_unread`](crate::batch::BatchError::keeps_unread)), for an update to
     /// read, and moves the cursor past it.
     pub fn keep_unread(
         &self,
@@ -181,17 +181,9 @@ impl Store {
         })
     }
 
-    /// Reads what an earlier version of this program could not.
+    /// Reads what an earlier version of this program could not read or judge.
     pub(super) fn read_unread(&self) -> Result<(), StoreError> {
-        let held: Vec<(SpaceId, i64, Vec<u8>)> = self.inner.read(|connection| {
-            let sql = "SELECT s.space, u.log_offset, u.bytes FROM unread u JOIN space s ON s.id = u.space
-                ORDER BY u.log_offset";
-            let mut statement = connection.prepare(sql)?;
-            let rows = statement
-                .query_map([], |row| Ok((SpaceId::from_bytes(row.get(0)?), row.get(1)?, row.get(2)?)))?;
-            Ok::<_, StoreError>(rows.collect::<Result<_, _>>()?)
-        })?;
-        for (space, offset, bytes) in held {
+        for (space, offset, bytes) in self.inner.read(unread)? {
             let Ok(batch) = SealedBatch::parse(bytes) else { continue };
             let id = batch.id();
             match self.ingest(space, &[(offset as u64, batch)], None) {
@@ -206,8 +198,32 @@ impl Store {
                 Ok::<_, StoreError>(())
             })?;
         }
+        for (number, space) in self.inner.read(spaces_with_waiting)? {
+            self.inner.transaction(|writing| {
+                let mut ingest = Ingest::new(writing, number, space);
+                ingest.retry_batches()?;
+                ingest.finish(None)
+            })?;
+        }
         Ok(())
     }
+}
+
+fn unread(connection: &Connection) -> Result<Vec<(SpaceId, i64, Vec<u8>)>, StoreError> {
+    let sql = "SELECT s.space, u.log_offset, u.bytes FROM unread u JOIN space s ON s.id = u.space
+        ORDER BY u.log_offset";
+    let mut statement = connection.prepare(sql)?;
+    let rows =
+        statement.query_map([], |row| Ok((SpaceId::from_bytes(row.get(0)?), row.get(1)?, row.get(2)?)))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+fn spaces_with_waiting(connection: &Connection) -> Result<Vec<(i64, SpaceId)>, StoreError> {
+    let sql = "SELECT DISTINCT s.id, s.space FROM batch b JOIN chain c ON c.id = b.chain
+        JOIN space s ON s.id = c.space WHERE b.state > 0";
+    let mut statement = connection.prepare(sql)?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, SpaceId::from_bytes(row.get(1)?))))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// The cursor that stands right before one of the batches.
@@ -314,7 +330,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
 
     /// Whether the batch is here, or was refused. One of this device's own that comes from the log
     /// is thereby known to be in it.
-    fn is_held(&self, offset: u64, batch: BatchId) -> Result<bool, StoreError> {
+    fn is_held(&mut self, offset: u64, batch: BatchId) -> Result<bool, StoreError> {
         let transaction = self.writing.transaction;
         let held: Option<(i64, bool, Option<i64>)> = transaction
             .prepare_cached("SELECT id, acknowledged, log_offset FROM batch WHERE batch = ?1")?
@@ -325,7 +341,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
             transaction
                 .prepare_cached("UPDATE batch SET acknowledged = 1, log_offset = ?2 WHERE id = ?1")?
                 .execute((row, offset as i64))?;
-            transaction.prepare_cached("DELETE FROM undelivered WHERE batch = ?1")?.execute([row])?;
+            self.writing.set_delivered(row)?;
         }
         Ok(true)
     }
@@ -469,23 +485,15 @@ impl<'a, 'b> Ingest<'a, 'b> {
         Ok(())
     }
 
-    /// Tries the batches whose author was not known, until no more is accepted.
+    /// Tries the batches that wait, or that an earlier version could not read, until no more is
+    /// accepted.
     fn retry_batches(&mut self) -> Result<(), StoreError> {
         loop {
-            let sql = "SELECT b.id, b.chain, b.bytes FROM batch b JOIN chain c ON c.id = b.chain
-                WHERE b.state = 1 AND c.space = ?1 ORDER BY b.id";
-            let waiting = {
-                let mut statement = self.writing.transaction.prepare_cached(sql)?;
-                let rows = statement.query_map([self.number], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(2)?))
-                })?;
-                rows.collect::<Result<Vec<(i64, i64, Vec<u8>)>, _>>()?
-            };
             let mut accepted = 0;
-            for (row, chain, bytes) in waiting {
-                let unreadable = |_: BatchError| StoreError::Unreadable("a batch that waits");
-                let batch = SealedBatch::parse(bytes).map_err(unreadable)?;
-                let body = batch.open().map_err(unreadable)?;
+            for (row, chain, bytes) in self.waiting_batches()? {
+                let batch = SealedBatch::parse(bytes);
+                let batch = batch.map_err(|_| StoreError::Unreadable("a batch that waits"))?;
+                let Ok(body) = batch.open() else { continue };
                 if self.judge(&batch, &body) == Verdict::Accepted {
                     self.writing.set_batch_read(row)?;
                     self.take_entries(row, chain, batch.header(), &body)?;
@@ -496,6 +504,15 @@ impl<'a, 'b> Ingest<'a, 'b> {
                 return Ok(());
             }
         }
+    }
+
+    /// The batches that are held and not read: number, chain and bytes.
+    fn waiting_batches(&self) -> Result<Vec<(i64, i64, Vec<u8>)>, StoreError> {
+        let sql = "SELECT b.id, b.chain, b.bytes FROM batch b JOIN chain c ON c.id = b.chain
+            WHERE b.state > 0 AND c.space = ?1 ORDER BY b.id";
+        let mut statement = self.writing.transaction.prepare_cached(sql)?;
+        let rows = statement.query_map([self.number], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn end(mut self) -> Result<IngestReport, StoreError> {

@@ -313,7 +313,7 @@ impl Writing<'_> {
     }
 
     /// The relay holds a batch: its records may be delivered now, which observers want to show.
-    fn set_delivered(&mut self, batch: i64) -> Result<(), StoreError> {
+    pub(super) fn set_delivered(&mut self, batch: i64) -> Result<(), StoreError> {
         let sql = "SELECT s.space, r.kind, r.record FROM undelivered d JOIN record r ON r.id = d.record
             JOIN space s ON s.id = r.space WHERE d.batch = ?1";
         let mut statement = self.transaction.prepare_cached(sql)?;

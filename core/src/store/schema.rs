@@ -30,6 +30,8 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), rusqlite_migrat
 pub(super) fn prepare_writer(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
     prepare_reader(connection)?;
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+    // What one large ingest made of it is given back to the disk afterwards.
+    connection.pragma_update_and_check(None, "journal_size_limit", 16 * 1024 * 1024, |_| Ok(()))?;
     connection.pragma_update(
         None,
         "synchronous",

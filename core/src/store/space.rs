@@ -244,9 +244,9 @@ impl Store {
             (SELECT coalesce(sum(length(body)), 0) FROM pending)
                 + (SELECT coalesce(sum(length(bytes)), 0) FROM batch WHERE acknowledged = 0),
             (SELECT count(*) FROM record),
-            (SELECT count(*) FROM waiting_entry) + (SELECT count(*) FROM batch WHERE state = 1),
+            (SELECT count(*) FROM waiting_entry) + (SELECT count(*) FROM batch WHERE state > 0 AND state = 1),
             (SELECT count(*) FROM refused_entry) + (SELECT count(*) FROM refused_batch),
-            (SELECT count(*) FROM unread)";
+            (SELECT count(*) FROM unread) + (SELECT count(*) FROM batch WHERE state > 0 AND state = 2)";
         self.inner.read(|connection| {
             Ok(connection.prepare_cached(sql)?.query_row([], |row| {
                 let count = |column| row.get::<_, i64>(column).map(|count| count as u64);

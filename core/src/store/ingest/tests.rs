@@ -514,3 +514,30 @@ fn a_record_made_on_two_devices_under_one_id_is_one_record_with_conflicts() {
     }
     assert_eq!(one.digest(world.space).unwrap(), two.digest(world.space).unwrap());
 }
+
+#[test]
+fn a_batch_that_waited_for_a_newer_program_is_taken_in_when_the_store_is_opened() {
+    let mut world = World::new();
+    let one = world.device(1, 0);
+    let id = put(&one, world.space, "a");
+    world.upload(&one);
+    let directory = tempfile::tempdir().unwrap();
+    let config = StoreConfig { path: Some(directory.path().join("a.db")), identity: None, ..world.config(5) };
+    let replica = Store::open(config.clone()).unwrap();
+    replica.join_space(world.space).unwrap();
+    // As a program leaves it that knows neither how to open the batch nor what it says.
+    replica.ingest(world.space, &world.log[..world.log.len() - 1], None).unwrap();
+    replica
+        .inner
+        .transaction(|writing| {
+            let number = space::number(writing.transaction, world.space)?.unwrap();
+            let (offset, batch) = world.log.last().unwrap();
+            Ingest::new(writing, number, world.space).insert(*offset, batch, UNREAD)
+        })
+        .unwrap();
+    assert_eq!(replica.counts().unwrap().unread, 1);
+    drop(replica);
+    let replica = Store::open(config).unwrap();
+    assert!(replica.get(world.space, "event", id).unwrap().is_some());
+    assert_eq!(replica.counts().unwrap().unread, 0);
+}

@@ -48,7 +48,7 @@ CREATE TABLE batch (
 ) STRICT;
 CREATE INDEX batch_by_chain ON batch (chain, seq);
 CREATE INDEX batch_unacknowledged ON batch (chain, seq) WHERE acknowledged = 0;
-CREATE INDEX batch_waiting ON batch (id) WHERE state = 1;
+CREATE INDEX batch_waiting ON batch (id) WHERE state > 0;
 CREATE INDEX batch_control ON batch (id) WHERE control = 1;
 
 -- What this device recorded and did not seal yet. A row stands on its own, so that it can be saved
