@@ -22,7 +22,6 @@ mod observe;
 mod open;
 mod outgoing;
 mod query;
-#[allow(dead_code, reason = "bringing batches and changes back needs what is still being built")]
 mod recover;
 mod row;
 mod schema;
@@ -50,6 +49,7 @@ pub use ingest::{EntryRefusal, IngestError, IngestReport, Stopped, StoppedBy};
 pub use observe::{Changed, Subscription, TRACK};
 pub use open::{Entropy, OpenError, StoreConfig, damaged_beside};
 pub use query::{Page, PageToken, PageTokenError, Query};
+pub use recover::{RecoverError, RecoverReport};
 pub use row::Record;
 pub use search::{arabic_fold, light_stem};
 pub use space::Counts;

@@ -1,8 +1,20 @@
-//! Brings back what a damaged database still holds.
+//! Brings back what a damaged database still holds, into a new store.
+//!
+//! The damaged file is only read, and SQLite never opens it: its pages are taken one by one, those
+//! of its write-ahead log too. A batch proves itself by its signature and a pending change by its
+//! own hash, so nothing is believed that the damage could have made up. Batches are taken in as
+//! from a relay; those of our own that the relay lacks will be sent. What cannot be kept under its
+//! own name is written again by value: pending changes, whose author would be the old file, and
+//! our own batches behind a hole in their chain.
+//!
+//! Nothing is lost by doing it twice, or again after it was cut off: what is there already is
+//! taken in as known, and values that are equal write nothing.
 
+mod again;
 mod carve;
 mod catalogue;
 mod pages;
+mod plan;
 mod record;
 mod wal;
 
@@ -10,9 +22,247 @@ mod wal;
 mod carve_tests;
 #[cfg(test)]
 mod catalogue_tests;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::{fs, io};
+
+use super::ingest::IngestError;
+use super::schema::{self, Durability};
+use super::{OpenError, Store, StoreConfig, StoreError, WriteError, set_meta};
+use crate::id::{DeviceId, SpaceId};
+use crate::position::OwnChain;
+use catalogue::{Adds, BatchKey, Catalogue, Trust};
+use pages::DamagedFile;
+use plan::Plan;
+
+/// Batches taken in in one transaction: a few megabytes at most.
+const TAKEN_AT_ONCE: usize = 16;
+
+/// What could be brought back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RecoverReport {
+    /// Pages looked at, in the file and in its log.
+    pub pages: u64,
+    /// Bytes of pages that are missing or of which not every row could be read, at least: a page
+    /// that became something else altogether leaves no trace.
+    pub bytes_unreadable: u64,
+    /// Spaces joined again.
+    pub spaces: u64,
+    /// Intact batches taken in.
+    pub batches: u64,
+    /// Of those, this device's own that the relay has not acknowledged: they will be sent again.
+    pub batches_own_unsent: u64,
+    /// Intact batches left to the relay, which has them: others before them in their chain are lost.
+    pub batches_left: u64,
+    /// Changes and track chunks of own batches that the relay lacks and that could not stay in
+    /// their chain, written again.
+    pub entries_reauthored: u64,
+    /// Changes and track chunks that were not sealed yet, written again.
+    pub pending_reauthored: u64,
+    /// Those of which a batch has the change, or of which everything was written over since.
+    pub pending_skipped: u64,
+    /// Changes and track chunks that are intact and that the new store refuses.
+    pub failed: u64,
+}
+
+/// A damaged file could not be brought back. It is unchanged, and trying again loses nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RecoverError {
+    /// The damaged file cannot be read at all.
+    #[error("recovering: the damaged file cannot be read")]
+    Read(#[source] io::Error),
+    /// The new store would be the damaged file.
+    #[error("recovering: the new store is the damaged file itself")]
+    IntoItself,
+    /// It holds what another device recorded and did not send; only that device can.
+    #[error("recovering: the file holds unsent work of the device {0}")]
+    OtherDevice(DeviceId),
+    /// It holds what a device recorded and did not send, and the new store has no identity.
+    #[error("recovering: the file holds unsent work and the new store has no identity")]
+    NoIdentity,
+    /// The new store does not open.
+    #[error("recovering: the new store does not open")]
+    Open(#[from] OpenError),
+    /// The new store could not take in a batch.
+    #[error("recovering: the new store cannot take in a batch")]
+    Ingest(#[from] IngestError),
+    /// The new store could not record a change again.
+    #[error("recovering: the new store cannot record")]
+    Write(#[from] WriteError),
+    /// The new store's database failed.
+    #[error("recovering: the new store failed")]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Brings back what a damaged file of this device still holds, into the store of this
+    /// configuration, which is made if it is not there. The damaged file is not changed.
+    pub fn recover(damaged: &Path, into: StoreConfig) -> Result<RecoverReport, RecoverError> {
+        if into.path.as_deref().is_some_and(|path| is_same_file(damaged, path)) {
+            return Err(RecoverError::IntoItself);
+        }
+        let own = into.identity.as_ref().map(|identity| identity.device());
+        let file = DamagedFile::open(damaged).map_err(RecoverError::Read)?;
+        let catalogue = Catalogue::read(&file);
+        check_author(&catalogue, own)?;
+        let store = Self::open(into)?;
+        let plan = plan::plan(&file, &catalogue, own);
+        let mut report = RecoverReport {
+            pages: catalogue.carved.pages,
+            bytes_unreadable: catalogue.carved.bytes_unreadable,
+            spaces: catalogue.spaces.len() as u64,
+            batches_left: plan.left,
+            pending_skipped: plan.pending_skipped,
+            ..RecoverReport::default()
+        };
+        // The damaged file is the copy meanwhile, so one wait for the disk at the end is enough.
+        set_durability(&store, Durability::Relaxed)?;
+        for space in &catalogue.spaces {
+            store.join_space(*space)?;
+            take_in(&store, &file, &catalogue, &plan, *space, &mut report)?;
+        }
+        write_again(&store, &file, &catalogue, &plan, &mut report)?;
+        set_durability(&store, Durability::Full)?;
+        let now = store.inner.now().as_millis().to_be_bytes();
+        store.inner.transaction(|writing| {
+            set_meta(writing.transaction, "recovered", &now).map_err(StoreError::from)
+        })?;
+        tracing::info!(?report, "a damaged store was brought back");
+        Ok(report)
+    }
+}
+
+fn set_durability(store: &Store, durability: Durability) -> Result<(), StoreError> {
+    Ok(schema::set_durability(&store.inner.writer().connection, durability)?)
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
+}
+
+/// Unsent work is its author's to send: taken in under another name, it would never leave.
+fn check_author(catalogue: &Catalogue, own: Option<DeviceId>) -> Result<(), RecoverError> {
+    let batches = catalogue.batches.iter().filter(|(_, batch)| batch.acknowledged == Some(false));
+    let of_batches = batches.map(|(key, _)| Some(key.device));
+    let pending = catalogue.pending.values().filter(|found| found.trust == Trust::Current);
+    let of_pending = pending.map(|found| match &found.adds {
+        Adds::Change { actor, .. } => catalogue.devices.get(actor).copied(),
+        Adds::Track => None,
+    });
+    for author in of_batches.chain(of_pending) {
+        match (author, own) {
+            (_, None) => return Err(RecoverError::NoIdentity),
+            (Some(author), Some(own)) if author != own => return Err(RecoverError::OtherDevice(author)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Takes in a space's batches, and notes which of ours the relay still has to get.
+fn take_in(
+    store: &Store,
+    file: &DamagedFile,
+    catalogue: &Catalogue,
+    plan: &Plan,
+    space: SpaceId,
+    report: &mut RecoverReport,
+) -> Result<(), RecoverError> {
+    let keys: Vec<_> = plan.take_in.iter().filter(|key| key.space == space).collect();
+    for keys in keys.chunks(TAKEN_AT_ONCE) {
+        let read = keys.iter().filter_map(|key| {
+            // One of our own has no offset until the relay says so; it will, and then it is noted.
+            let offset = catalogue.batches.get(key)?.log_offset.unwrap_or(0);
+            Some((offset, plan::read_batch(file, catalogue, key)?))
+        });
+        let mut batches = read.collect::<Vec<_>>();
+        while !batches.is_empty() {
+            let (taken, stopped_at) = match store.ingest(space, &batches, None) {
+                Ok(taken) => (taken, batches.len()),
+                Err(IngestError::Stopped { stopped, report: taken, .. }) => {
+                    let at = batches.iter().position(|(_, batch)| batch.id() == stopped.batch);
+                    (*taken, at.unwrap_or(batches.len()))
+                }
+                Err(error) => return Err(error.into()),
+            };
+            report.batches += u64::from(taken.taken + taken.held + taken.waiting);
+            report.batches_left += u64::from(taken.refused) + u64::from(stopped_at < batches.len());
+            batches.drain(..batches.len().min(stopped_at + 1));
+        }
+    }
+    let heights = own_heights(store, catalogue, plan, space)?;
+    report.batches_own_unsent += heights.unsent;
+    Ok(store.relay_heights(space, &heights.at_relay)?)
+}
+
+struct OwnHeights {
+    at_relay: Vec<OwnChain>,
+    unsent: u64,
+}
+
+/// What the relay is known to hold of our chains in a space. One batch that it acknowledged stands
+/// for all before it.
+fn own_heights(
+    store: &Store,
+    catalogue: &Catalogue,
+    plan: &Plan,
+    space: SpaceId,
+) -> Result<OwnHeights, RecoverError> {
+    let positions = store.positions()?.into_iter().find(|position| position.space == space);
+    let of_this_file = |chain: &OwnChain| chain.incarnation == store.incarnation();
+    let mut at_relay: Vec<_> =
+        positions.into_iter().flat_map(|position| position.own).filter(of_this_file).collect();
+    let own = plan.take_in.iter().filter(|key| key.space == space && Some(key.device) == store.device());
+    let mut unsent = 0;
+    let mut chain = None;
+    for key in own.rev() {
+        let next = (key.incarnation, key.lane);
+        if chain == Some(next) {
+            continue;
+        }
+        match catalogue.batches.get(key).and_then(|batch| batch.acknowledged) {
+            Some(true) => {
+                let BatchKey { incarnation, lane, seq, id, .. } = *key;
+                at_relay.push(OwnChain { incarnation, lane, seq, batch: id });
+                chain = Some(next);
+            }
+            _ => unsent += 1,
+        }
+    }
+    Ok(OwnHeights { at_relay, unsent })
+}
+
+/// Writes again what cannot stay under its old name.
+fn write_again(
+    store: &Store,
+    file: &DamagedFile,
+    catalogue: &Catalogue,
+    plan: &Plan,
+    report: &mut RecoverReport,
+) -> Result<(), RecoverError> {
+    for key in &plan.write_again {
+        for write in again::of_batch(file, catalogue, key) {
+            let counts = again::write(store, &write)?;
+            report.entries_reauthored += counts.written;
+            report.failed += counts.failed;
+        }
+    }
+    let mut rest = plan.pending.as_slice();
+    while let Some(rows) = again::next_write(catalogue, &mut rest) {
+        let write: Vec<_> =
+            rows.iter().filter_map(|found| again::of_pending(file, &plan.newest, found)).collect();
+        let counts = again::write(store, &write)?;
+        report.pending_reauthored += counts.written;
+        report.pending_skipped += (rows.len() - write.len()) as u64;
+        report.failed += counts.failed;
+    }
+    Ok(())
+}
 
 /// Whether commits lie in the write-ahead log behind a broken frame, where SQLite does not look:
 /// opening the database would lose them without a word. True only of a log of which every commit

@@ -32,14 +32,17 @@ pub(super) fn prepare_writer(connection: &Connection, durability: Durability) ->
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     // What one large ingest made of it is given back to the disk afterwards.
     connection.pragma_update_and_check(None, "journal_size_limit", 16 * 1024 * 1024, |_| Ok(()))?;
-    connection.pragma_update(
-        None,
-        "synchronous",
-        match durability {
-            Durability::Full => "FULL",
-            Durability::Relaxed => "NORMAL",
-        },
-    )
+    set_durability(connection, durability)
+}
+
+/// Says how surely the commits to come must be on the disk. One with [`Durability::Full`] takes
+/// those before it along.
+pub(super) fn set_durability(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    let synchronous = match durability {
+        Durability::Full => "FULL",
+        Durability::Relaxed => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)
 }
 
 /// Sets up a connection that reads.

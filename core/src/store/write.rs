@@ -67,8 +67,8 @@ struct Filled {
 
 /// One write: everything done through it is kept together, or not at all.
 pub struct WriteGroup<'a, 'b> {
-    writing: &'a mut Writing<'b>,
-    now: Timestamp,
+    pub(super) writing: &'a mut Writing<'b>,
+    pub(super) now: Timestamp,
     filled: BTreeMap<(SpaceId, Lane), Filled>,
 }
 
@@ -117,13 +117,27 @@ impl WriteGroup<'_, '_> {
         }
         let id = id.unwrap_or_else(|| RecordId::new(self.now, self.writing.inner.random()));
         let schema = self.writing.inner.kind(kind).into_owned();
-        let (chain, actor) = self.own_chain(number, space, schema.lane)?;
-        let raw = create(actor, self.now, &schema, &fields)?;
+        self.put_first(space, kind, id, |actor, now| create(actor, now, &schema, &fields))?;
+        Ok(id)
+    }
+
+    /// Makes a record of the first change that the closure writes.
+    pub(super) fn put_first(
+        &mut self,
+        space: SpaceId,
+        kind: &str,
+        id: RecordId,
+        create: impl FnOnce(ActorId, Timestamp) -> Result<Vec<u8>, EditError>,
+    ) -> Result<(), WriteError> {
+        let number = self.space(space)?;
+        let lane = self.writing.inner.kind(kind).lane;
+        let (chain, actor) = self.own_chain(number, space, lane)?;
+        let raw = create(actor, self.now)?;
         let target = Target { space: number, space_id: space, kind, record: id };
         let change = read_back(&raw)?;
-        let place = self.insert_pending(&target, schema.lane, &raw)?;
+        let place = self.insert_pending(&target, lane, &raw)?;
         match self.writing.apply(&target, chain, &change, &raw, place)? {
-            Outcome::Applied => Ok(id),
+            Outcome::Applied => Ok(()),
             _ => Err(StoreError::Unreadable("a record that was just made").into()),
         }
     }
@@ -187,7 +201,7 @@ impl WriteGroup<'_, '_> {
         self.edit(space, kind, id, &puts)
     }
 
-    fn edit(
+    pub(super) fn edit(
         &mut self,
         space: SpaceId,
         kind: &str,
@@ -211,7 +225,7 @@ impl WriteGroup<'_, '_> {
         Ok(())
     }
 
-    fn space(&self, space: SpaceId) -> Result<i64, WriteError> {
+    pub(super) fn space(&self, space: SpaceId) -> Result<i64, WriteError> {
         space::number(self.writing.transaction, space)?.ok_or(WriteError::UnknownSpace(space))
     }
 

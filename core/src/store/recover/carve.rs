@@ -48,7 +48,7 @@ pub(super) fn carve(file: &DamagedFile, mut visit: impl FnMut(&Row<'_>) -> bool)
         let read_len = file.read(image, &mut page).unwrap_or(0);
         let all = carve_page(file, image, &page, read_len, &mut visit);
         let whole = read_len == file.page_len();
-        if !(all && whole) && (file.is_current(image) || !whole) {
+        if !whole || (!all && file.is_current(image)) {
             carved.bytes_unreadable += file.page_len() as u64;
         }
     }

@@ -95,18 +95,21 @@ fn selected(path: &Path) -> Rows {
 }
 
 /// Which pages each row lies on, as SQLite itself says.
-fn pages_of_rows(path: &Path) -> BTreeMap<i64, BTreeSet<i64>> {
+pub(super) fn pages_of_rows(path: &Path, table: &str) -> BTreeMap<i64, BTreeSet<i64>> {
     let db = Connection::open(path).unwrap();
     let all = |sql: &str| -> Vec<(String, i64, i64)> {
         let mut statement = db.prepare(sql).unwrap();
         let rows = statement.query_map([], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).unwrap();
         rows.map(Result::unwrap).collect()
     };
-    let leaves = all(
-        "SELECT path, pageno, ncell FROM dbstat WHERE name = 'thing' AND pagetype = 'leaf' ORDER BY path",
-    );
-    let overflows = all("SELECT path, pageno, 0 FROM dbstat WHERE name = 'thing' AND pagetype = 'overflow'");
-    let mut ids = selected(path).into_keys();
+    let of_type = |kind: &str, ncell: &str| {
+        all(&format!(
+            "SELECT path, pageno, {ncell} FROM dbstat WHERE name = '{table}' AND pagetype = '{kind}' ORDER BY path"
+        ))
+    };
+    let (leaves, overflows) = (of_type("leaf", "ncell"), of_type("overflow", "0"));
+    let ids = all(&format!("SELECT '', id, 0 FROM {table} ORDER BY id"));
+    let mut ids = ids.into_iter().map(|(_, id, _)| id);
     let mut pages = BTreeMap::new();
     for (path, page, cells) in leaves {
         for cell in 0..cells {
@@ -265,7 +268,7 @@ fn a_lost_header_does_not_matter() {
 fn a_file_cut_off_anywhere_yields_every_row_whose_pages_are_left() {
     let directory = tempfile::tempdir().unwrap();
     let (path, rows) = closed_database(directory.path(), 4096, 72);
-    let pages = pages_of_rows(&path);
+    let pages = pages_of_rows(&path, "thing");
     let len = fs::metadata(&path).unwrap().len();
     for step in 0..60 {
         let left = len * step / 60 + step * 97 % 4096;
@@ -285,7 +288,7 @@ fn a_file_cut_off_anywhere_yields_every_row_whose_pages_are_left() {
 fn a_ruined_page_costs_the_rows_on_it_and_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let (path, rows) = closed_database(directory.path(), 4096, 72);
-    let pages = pages_of_rows(&path);
+    let pages = pages_of_rows(&path, "thing");
     let bytes = fs::read(&path).unwrap();
     for ruined in 1..=bytes.len() / 4096 {
         let mut bytes = bytes.clone();
@@ -315,12 +318,15 @@ fn an_overflow_chain_that_bites_its_tail_ends() {
     assert!(!carved(&path).is_empty());
 }
 
-fn damage() -> impl Strategy<Value = (usize, Vec<(prop::sample::Index, Vec<u8>)>)> {
+pub(super) fn damage() -> impl Strategy<Value = (usize, Vec<(prop::sample::Index, Vec<u8>)>)> {
     let patch = (any::<prop::sample::Index>(), prop::collection::vec(any::<u8>(), 1..40));
     (0usize..100, prop::collection::vec(patch, 0..40))
 }
 
-fn apply(bytes: &mut Vec<u8>, (left, patches): (usize, Vec<(prop::sample::Index, Vec<u8>)>)) {
+pub(super) fn apply_damage(
+    bytes: &mut Vec<u8>,
+    (left, patches): (usize, Vec<(prop::sample::Index, Vec<u8>)>),
+) {
     bytes.truncate(bytes.len() * (100 - left / 2) / 100);
     for (at, patch) in patches {
         let Some(last) = bytes.len().checked_sub(patch.len()).filter(|last| *last > 0) else { continue };
@@ -343,8 +349,8 @@ proptest! {
         let rows = selected(&path);
         let copy = copy_to(&path, directory.path());
         let (mut bytes, mut log) = (fs::read(&copy).unwrap(), fs::read(log_of(&copy)).unwrap());
-        apply(&mut bytes, file_damage);
-        apply(&mut log, log_damage);
+        apply_damage(&mut bytes, file_damage);
+        apply_damage(&mut log, log_damage);
         fs::write(&copy, &bytes).unwrap();
         fs::write(log_of(&copy), &log).unwrap();
         let file = DamagedFile::open(&copy).unwrap();

@@ -5,22 +5,21 @@
 //! where they lie is kept in memory; the bytes are read again when they are needed.
 
 use std::collections::btree_map::{BTreeMap, Entry};
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::carve::{Carved, Place, Row, carve};
 use super::pages::DamagedFile;
 use super::record::Column;
-use crate::batch::{BatchKind, Lane, SealedBatch};
+use crate::batch::{BatchKind, Header, Lane, SealedBatch};
 use crate::document;
-use crate::id::{BatchId, ChangeHash, DeviceId, Incarnation, RecordId, SpaceId};
+use crate::id::{ActorId, BatchId, ChangeHash, DeviceId, Incarnation, RecordId, SpaceId};
 use crate::limits::{BATCH_LEN_MAX, CHANGE_LEN_MAX, KIND_LEN_MAX};
 use crate::model::TrackChunk;
 
-/// Orders batches so that each finds what it needs: control first, then every chain from its start.
+/// Orders batches by chain, each from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct BatchKey {
     pub(super) space: SpaceId,
-    pub(super) is_records: bool,
     pub(super) device: DeviceId,
     pub(super) incarnation: Incarnation,
     pub(super) lane: Lane,
@@ -28,15 +27,22 @@ pub(super) struct BatchKey {
     pub(super) id: BatchId,
 }
 
+impl BatchKey {
+    pub(super) fn chain(&self) -> (SpaceId, DeviceId, Incarnation, Lane) {
+        (self.space, self.device, self.incarnation, self.lane)
+    }
+}
+
 /// A batch whose signature and contents hold.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FoundBatch {
     pub(super) place: Place,
     pub(super) prev: BatchId,
+    pub(super) is_control: bool,
     /// Where the relay's log has it, if the row says so.
     pub(super) log_offset: Option<u64>,
-    /// The relay holds it, as far as the newest row says.
-    pub(super) acknowledged: bool,
+    /// Whether the relay holds it, if the row says so.
+    pub(super) acknowledged: Option<bool>,
     trust: Trust,
 }
 
@@ -78,6 +84,8 @@ pub(super) enum Adds {
         kind: String,
         /// The change's name.
         hash: ChangeHash,
+        /// Who wrote it.
+        actor: ActorId,
     },
     /// A track chunk.
     Track,
@@ -88,7 +96,6 @@ pub(super) enum Adds {
 pub(super) struct FoundPending {
     pub(super) place: Place,
     pub(super) space: SpaceId,
-    pub(super) lane: Lane,
     pub(super) write_group: i64,
     pub(super) record: RecordId,
     pub(super) adds: Adds,
@@ -103,6 +110,8 @@ pub(super) struct Catalogue {
     pub(super) spaces: Vec<SpaceId>,
     pub(super) batches: BTreeMap<BatchKey, FoundBatch>,
     pub(super) pending: BTreeMap<PendingKey, FoundPending>,
+    /// Who wrote the changes of an actor, as the table `chain` says.
+    pub(super) devices: HashMap<ActorId, DeviceId>,
     pub(super) carved: Carved,
 }
 
@@ -115,6 +124,10 @@ impl Catalogue {
         catalogue.carved = carve(file, |row| {
             if let Some(space) = joined_space(row) {
                 joined.entry((!row.current, row.rowid, space)).or_insert(());
+                return true;
+            }
+            if let Some((actor, device)) = chain_row(row) {
+                catalogue.devices.insert(actor, device);
                 return true;
             }
             catalogue.take_pending(row) || catalogue.take_batch(row, &mut judged)
@@ -135,11 +148,18 @@ impl Catalogue {
         let mut found_one = false;
         for column in &row.columns {
             let Column::Blob(bytes) = column else { continue };
-            let Some((key, prev)) = judged.batch(bytes) else { continue };
+            let Some((key, header)) = judged.batch(bytes) else { continue };
             found_one = true;
             let (log_offset, acknowledged) = batch_columns(&row.columns);
             let trust = Trust::of(row);
-            let found = FoundBatch { place: row.place, prev, log_offset, acknowledged, trust };
+            let found = FoundBatch {
+                place: row.place,
+                prev: header.prev,
+                is_control: header.kind == BatchKind::Control,
+                log_offset,
+                acknowledged,
+                trust,
+            };
             insert_better(&mut self.batches, key, found, |found| found.trust);
         }
         found_one
@@ -155,7 +175,7 @@ impl Catalogue {
     /// Drops what was torn where the writer has gone on from before it: those writes failed, and
     /// whoever made them knows.
     fn drop_what_failed(&mut self) {
-        let slot = |key: &BatchKey| (key.space, key.device, key.incarnation, key.lane, key.seq);
+        let slot = |key: &BatchKey| (key.chain(), key.seq);
         let taken: HashSet<_> =
             self.batches.iter().filter(|(_, b)| b.trust > Trust::Torn).map(|(key, _)| slot(key)).collect();
         self.batches.retain(|key, found| found.trust > Trust::Torn || !taken.contains(&slot(key)));
@@ -184,7 +204,7 @@ struct Judged {
 }
 
 impl Judged {
-    fn batch(&mut self, bytes: &[u8]) -> Option<(BatchKey, BatchId)> {
+    fn batch(&mut self, bytes: &[u8]) -> Option<(BatchKey, Header)> {
         if bytes.len() > BATCH_LEN_MAX {
             return None;
         }
@@ -198,14 +218,13 @@ impl Judged {
         let header = batch.header();
         let key = BatchKey {
             space: header.space,
-            is_records: header.kind != BatchKind::Control,
             device: header.device,
             incarnation: header.incarnation,
             lane: header.lane,
             seq: header.seq,
             id: batch.id(),
         };
-        Some((key, header.prev))
+        Some((key, header.clone()))
     }
 }
 
@@ -224,17 +243,37 @@ fn joined_space(row: &Row<'_>) -> Option<SpaceId> {
     }
 }
 
+/// A row of the table `chain`: whose device an actor is.
+fn chain_row(row: &Row<'_>) -> Option<(ActorId, DeviceId)> {
+    let [
+        Column::Null,
+        Column::Integer(_),
+        Column::Blob(device),
+        Column::Blob(incarnation),
+        Column::Integer(_),
+        Column::Blob(actor),
+        Column::Integer(_),
+        Column::Blob(_),
+        _,
+    ] = row.columns.as_slice()
+    else {
+        return None;
+    };
+    Incarnation::from_slice(incarnation)?;
+    Some((ActorId::from_slice(actor)?, DeviceId::from_slice(device)?))
+}
+
 /// What the table `batch` says of a batch beside its bytes: its offset, and whether the relay has it.
-fn batch_columns(columns: &[Column<'_>]) -> (Option<u64>, bool) {
+fn batch_columns(columns: &[Column<'_>]) -> (Option<u64>, Option<bool>) {
     match columns {
         [Column::Null, Column::Blob(_), _, _, offset, _, acknowledged, _, _, _, Column::Blob(_)] => {
             let offset = match offset {
                 Column::Integer(offset) => u64::try_from(*offset).ok(),
                 _ => None,
             };
-            (offset, *acknowledged == Column::Integer(1))
+            (offset, Some(*acknowledged == Column::Integer(1)))
         }
-        _ => (None, false),
+        _ => (None, None),
     }
 }
 
@@ -253,20 +292,21 @@ fn pending_row<'a>(row: &Row<'a>) -> Option<(FoundPending, &'a [u8])> {
         return None;
     };
     let adds = match kind {
-        Column::Text(kind) if kind.len() <= KIND_LEN_MAX && body.len() <= CHANGE_LEN_MAX => Adds::Change {
-            kind: str::from_utf8(kind).ok().filter(|kind| !kind.is_empty())?.to_owned(),
-            hash: document::scan(body).ok()?.hash,
-        },
+        Column::Text(kind) if kind.len() <= KIND_LEN_MAX && body.len() <= CHANGE_LEN_MAX => {
+            let kind = str::from_utf8(kind).ok().filter(|kind| !kind.is_empty())?.to_owned();
+            let change = document::scan(body).ok()?;
+            Adds::Change { kind, hash: change.hash, actor: change.actor }
+        }
         Column::Null => TrackChunk::from_bytes(body)
             .ok()
             .filter(|chunk| chunk.id.as_bytes() == record)
             .map(|_| Adds::Track)?,
         _ => return None,
     };
+    Lane::from_u8(u8::try_from(*lane).ok()?)?;
     let found = FoundPending {
         place: row.place,
         space: SpaceId::from_slice(space)?,
-        lane: Lane::from_u8(u8::try_from(*lane).ok()?)?,
         write_group: *write_group,
         record: RecordId::from_slice(record)?,
         adds,

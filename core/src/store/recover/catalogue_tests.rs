@@ -101,7 +101,7 @@ fn batches_and_pending_rows_are_told_apart_and_read_in_their_order() {
     assert_eq!(found.spaces, [SPACE]);
     let keys: Vec<_> = found.batches.keys().map(|key| (key.seq, key.id)).collect();
     assert_eq!(keys, batches.iter().map(|b| (b.header().seq, b.id())).collect::<Vec<_>>());
-    let unsent = found.batches.values().filter(|batch| !batch.acknowledged).count();
+    let unsent = found.batches.values().filter(|batch| batch.acknowledged == Some(false)).count();
     assert_eq!(unsent, 11);
     assert!(found.batches.values().all(|batch| batch.log_offset == Some(40)));
     let pending: Vec<_> = found.pending.values().collect();
