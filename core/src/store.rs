@@ -39,14 +39,14 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use crate::clock::Timestamp;
 use crate::control::Membership;
-use crate::id::{DeviceId, Incarnation, SpaceId};
+use crate::id::{DeviceId, Incarnation, RecordId, SpaceId};
 use crate::identity::Identity;
 use crate::model::{Kind, Kinds};
 
 pub use error::StoreError;
 pub use history::{ConflictingValue, Delivery, FieldConflict, HistoryEntry};
 pub use ingest::{EntryRefusal, IngestError, IngestReport, Stopped, StoppedBy};
-pub use observe::{Changed, Subscription, TRACK};
+pub use observe::{Changed, Subscription, TRACK, Watch};
 pub use open::{Entropy, OpenError, StoreConfig, damaged_beside};
 pub use query::{Page, PageToken, PageTokenError, Query};
 pub use recover::{RecoverError, RecoverReport};
@@ -174,6 +174,27 @@ impl Store {
     /// Reports every committed change from now on, until the subscription is dropped.
     pub fn subscribe(&self) -> Subscription {
         self.inner.observers.subscribe()
+    }
+
+    /// Calls back with every committed change from now on, on the thread that committed it, until the
+    /// registration is dropped.
+    pub fn subscribe_with(&self, call: impl Fn(&[Changed]) + Send + Sync + 'static) -> Watch {
+        self.inner.observers.watch(Arc::new(call))
+    }
+
+    /// A fresh id for a record of this store.
+    pub fn new_record_id(&self) -> RecordId {
+        RecordId::new(self.inner.now(), self.inner.random())
+    }
+
+    /// What was saved under a name, if anything was.
+    pub fn setting(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.read(|connection| Ok(meta(connection, &setting_key(name))?))
+    }
+
+    /// Saves something about this device that is no record and never leaves it.
+    pub fn save_setting(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.inner.transaction(|writing| Ok(set_meta(writing.transaction, &setting_key(name), value)?))
     }
 }
 
@@ -347,6 +368,11 @@ fn begin(connection: &mut Connection, config: &StoreConfig) -> Result<Begun, Ope
 
 fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<Vec<u8>>> {
     connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
+}
+
+/// Settings share a table with what names the file, and never a name.
+fn setting_key(name: &str) -> String {
+    format!("setting/{name}")
 }
 
 fn set_meta(transaction: &Transaction<'_>, key: &str, value: &[u8]) -> rusqlite::Result<()> {
