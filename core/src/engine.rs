@@ -1,1 +1,164 @@
-//! The engine: performs a session's outputs on the store.
+//! The engine: performs a session's outputs on the store. Blocking, no sockets, no clock of its own.
+//!
+//! A [`Link`] is one connection's worth of work: bytes and local changes go in, frames come out.
+//! Whoever owns a socket drives it; so do the tests, with no socket at all. It is the only place
+//! that knows both the protocol and the store.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::clock::Timestamp;
+use crate::id::DeviceId;
+use crate::identity::Identity;
+use crate::protocol::{
+    CloseReason, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, SessionProgress,
+};
+use crate::store::{IngestError, Store, StoreError};
+
+/// What the owner of a socket tells a link.
+#[derive(Debug)]
+pub enum LinkInput {
+    /// A frame came in, whole.
+    Frame(Vec<u8>),
+    /// Something was recorded on this device.
+    LocalChange,
+    /// The time asked for by [`Link::wake_at`] has come.
+    Tick,
+}
+
+/// Performing a session's output failed: the device's own database is at fault, never the peer.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The store could not be read or written.
+    #[error("syncing: the device's database failed")]
+    Store(#[from] StoreError),
+    /// What the relay sent could not be stored.
+    #[error("syncing: storing what the relay sent failed")]
+    Ingest(#[from] IngestError),
+}
+
+/// One link to a relay: a session, and the store it works on.
+#[derive(Debug)]
+pub struct Link {
+    session: DeviceSession,
+    store: Store,
+    frames: VecDeque<Vec<u8>>,
+    wake_at: Option<Timestamp>,
+    progress: SessionProgress,
+    up_to_date: bool,
+    closed: Option<CloseReason>,
+}
+
+impl Link {
+    /// Begins a link; the first frames are ready to be taken at once. `nonce` must be fresh.
+    pub fn begin(
+        store: &Store,
+        identity: Arc<Identity>,
+        relay: DeviceId,
+        nonce: [u8; 16],
+        now: Timestamp,
+    ) -> Result<Self, LinkError> {
+        let config = DeviceSessionConfig {
+            identity,
+            relay,
+            nonce,
+            incarnation: store.incarnation(),
+            spaces: store.positions()?,
+            unsent: store.counts()?.unsent_records,
+        };
+        let mut link = Self {
+            session: DeviceSession::new(config, now),
+            store: store.clone(),
+            frames: VecDeque::new(),
+            wake_at: None,
+            progress: SessionProgress::default(),
+            up_to_date: false,
+            closed: None,
+        };
+        link.perform(now)?;
+        Ok(link)
+    }
+
+    /// Takes one input in and performs everything that follows from it.
+    pub fn handle(&mut self, input: LinkInput, now: Timestamp) -> Result<(), LinkError> {
+        let input = match input {
+            LinkInput::Frame(bytes) => DeviceInput::Frame(bytes),
+            LinkInput::LocalChange => {
+                DeviceInput::LocalChange { unsent: self.store.counts()?.unsent_records }
+            }
+            LinkInput::Tick => DeviceInput::Tick,
+        };
+        self.session.handle(input, now);
+        self.perform(now)
+    }
+
+    /// The next frame to send, in order.
+    pub fn next_frame(&mut self) -> Option<Vec<u8>> {
+        self.frames.pop_front()
+    }
+
+    /// When a [`LinkInput::Tick`] is wanted.
+    pub fn wake_at(&self) -> Option<Timestamp> {
+        self.wake_at
+    }
+
+    /// How far both directions have come.
+    pub fn progress(&self) -> SessionProgress {
+        self.progress
+    }
+
+    /// Whether everything known here and there has been exchanged and acknowledged.
+    pub fn is_up_to_date(&self) -> bool {
+        self.up_to_date
+    }
+
+    /// Why the session is over, once it is.
+    pub fn closed(&self) -> Option<CloseReason> {
+        self.closed
+    }
+
+    /// Performs outputs until none is left; performing one may cause more.
+    fn perform(&mut self, now: Timestamp) -> Result<(), LinkError> {
+        while let Some(output) = self.session.poll_output() {
+            if let Some(input) = self.perform_one(output)? {
+                self.session.handle(input, now);
+            }
+        }
+        Ok(())
+    }
+
+    fn perform_one(&mut self, output: DeviceOutput) -> Result<Option<DeviceInput>, LinkError> {
+        match output {
+            DeviceOutput::Send(frame) => self.frames.push_back(frame),
+            DeviceOutput::Wanted { sent, budget_len } => {
+                let (batches, exhausted) = self.store.outgoing(&sent, budget_len)?;
+                return Ok(Some(DeviceInput::Outgoing { batches, exhausted }));
+            }
+            DeviceOutput::Ingest { space, batches, unread, cursor } => {
+                // What only a newer version can read is kept before the cursor moves past it.
+                for (offset, bytes) in &unread {
+                    self.store.keep_unread(space, *offset, bytes, None)?;
+                }
+                self.store.ingest(space, &batches, Some(cursor))?;
+                return Ok(Some(DeviceInput::Ingested { space }));
+            }
+            DeviceOutput::Acknowledged { batch, .. } => self.store.acknowledge(&[batch])?,
+            DeviceOutput::RelayHeights { space, heights } => self.store.relay_heights(space, &heights)?,
+            DeviceOutput::ResetCursor { space } => self.store.reset_cursor(space)?,
+            DeviceOutput::Answered { space: _, batch, verdict } => {
+                tracing::warn!(%batch, ?verdict, "the relay did not take a batch");
+            }
+            DeviceOutput::NotMember { space } => {
+                tracing::warn!(%space, "the relay does not let us into a space")
+            }
+            DeviceOutput::Progress(progress) => {
+                self.progress = progress;
+                self.up_to_date = false;
+            }
+            DeviceOutput::UpToDate => self.up_to_date = true,
+            DeviceOutput::WakeAt(at) => self.wake_at = Some(at),
+            DeviceOutput::Closed(reason) => self.closed = Some(reason),
+        }
+        Ok(None)
+    }
+}

@@ -1,7 +1,7 @@
 //! The core of Barid: what is compiled into every phone, and into the relay.
 //!
 //! ```text
-//! id, clock → model → document → batch → control → {protocol, store} → engine → client
+//! id, clock → model → document → batch → control → {protocol, store} → engine → client → device
 //! ```
 //!
 //! Protocol and store never name each other; the engine alone knows both. No module but `client`
@@ -13,6 +13,8 @@ pub mod client;
 pub mod clock;
 mod codec;
 pub mod control;
+#[cfg(feature = "client")]
+pub mod device;
 pub mod document;
 pub mod engine;
 pub mod enrolment;

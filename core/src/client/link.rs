@@ -1,0 +1,112 @@
+//! Drives one link over one websocket until either ends.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::sync::{mpsc, watch};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::status::{LinkLen, Phase, SyncError, SyncStatus};
+use super::transport::WebSocket;
+use super::{Command, Ended};
+use crate::clock::Clock;
+use crate::engine::{Link, LinkInput};
+use crate::protocol::Backoff;
+use crate::store::Store;
+
+/// Runs until the link is cut or closed, or the app pauses or drops the client.
+pub(super) async fn drive(
+    mut link: Link,
+    socket: WebSocket,
+    store: &Store,
+    clock: &Clock,
+    inbox: &mut mpsc::UnboundedReceiver<Command>,
+    status: &watch::Sender<SyncStatus>,
+    backoff: &mut Backoff,
+) -> Result<Ended, SyncError> {
+    let (mut sink, mut incoming) = socket.split();
+    // Writing must never keep acknowledgements from being read, so it has a task of its own. What is
+    // queued here is bounded by the session's window.
+    let (outbox, mut queue) = mpsc::unbounded_channel::<Vec<u8>>();
+    let writer = tokio::spawn(async move {
+        while let Some(frame) = queue.recv().await {
+            sink.send(Message::Binary(frame.into())).await?;
+        }
+        sink.close().await
+    });
+    let mut link_len = LinkLen::default();
+    let result = loop {
+        while let Some(frame) = link.next_frame() {
+            link_len.up += frame.len() as u64;
+            outbox.send(frame).map_err(|_| SyncError::Cut)?;
+        }
+        show(&link, link_len, store, clock, status, backoff);
+        if let Some(reason) = link.closed() {
+            break Err(SyncError::Closed(reason));
+        }
+        let sleep_ms = link.wake_at().map_or(i64::MAX, |at| at.millis_since(clock()).max(0));
+        let input = tokio::select! {
+            message = incoming.next() => match message {
+                Some(Ok(Message::Binary(bytes))) => {
+                    link_len.down += bytes.len() as u64;
+                    LinkInput::Frame(bytes.into())
+                }
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                Some(Ok(_) | Err(_)) | None => break Err(SyncError::Cut),
+            },
+            command = inbox.recv() => match command {
+                None => break Ok(Ended::Dropped),
+                Some(Command::Pause) => break Ok(Ended::Paused),
+                Some(Command::LocalChange) => LinkInput::LocalChange,
+                Some(Command::Request | Command::Resume) => continue,
+            },
+            () = tokio::time::sleep(Duration::from_millis(sleep_ms.min(3_600_000) as u64)) => LinkInput::Tick,
+        };
+        link.handle(input, clock()).map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "syncing failed");
+            SyncError::Storage
+        })?;
+    };
+    drop(outbox);
+    // A last frame that says why may still be on its way; a dead socket must not hold us.
+    tokio::time::timeout(Duration::from_millis(500), writer).await.ok();
+    result
+}
+
+fn show(
+    link: &Link,
+    link_len: LinkLen,
+    store: &Store,
+    clock: &Clock,
+    status: &watch::Sender<SyncStatus>,
+    backoff: &mut Backoff,
+) {
+    let progress = link.progress();
+    let up_to_date = link.is_up_to_date();
+    if up_to_date {
+        backoff.reset();
+    }
+    let unsent_records = store.counts().map_or(0, |counts| counts.unsent_records);
+    status.send_if_modified(|status| {
+        let before = status.clone();
+        status.phase = if up_to_date { Phase::UpToDate } else { Phase::Syncing };
+        status.link_len = link_len;
+        status.up = progress.up;
+        status.down = progress.down;
+        status.unsent_records = unsent_records;
+        if up_to_date {
+            status.error = None;
+            if before.phase != Phase::UpToDate || before.up != status.up || before.down != status.down {
+                status.last_success = Some(clock());
+            }
+        }
+        *status != before
+    });
+}
+
+/// Shows how much waits on the device while there is no link.
+pub(super) fn show_unsent(store: &Store, status: &watch::Sender<SyncStatus>) {
+    if let Ok(counts) = store.counts() {
+        status.send_modify(|status| status.unsent_records = counts.unsent_records);
+    }
+}
