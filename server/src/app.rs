@@ -25,7 +25,7 @@ use crate::problem::Problem;
 use crate::relay_db::RelayDb;
 use crate::reports::Reports;
 use crate::shutdown::Shutdown;
-use crate::{auth, dashboard};
+use crate::{auth, dashboard, relay};
 
 /// A running relay, as its handlers see it. Clones share everything.
 #[derive(Clone)]
@@ -48,6 +48,8 @@ pub struct App {
     pub enrolments: Enrolments,
     /// What devices last said of themselves.
     pub reports: Reports,
+    /// Who is linked now.
+    pub links: relay::Links,
     /// Where the relay listens.
     pub address: SocketAddr,
     /// The pin of the certificate that is served, if links are encrypted.
@@ -71,6 +73,7 @@ const NOT_READY: Problem =
 pub fn router(app: App) -> Router {
     Router::new()
         .merge(auth::routes())
+        .merge(relay::routes())
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .merge(dashboard::routes())

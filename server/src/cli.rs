@@ -1,5 +1,6 @@
 //! The commands and their help. What they do is in the library; here is only what they say.
 
+mod demo;
 mod say;
 
 use std::io::Read as _;
@@ -76,6 +77,12 @@ enum Command {
         #[command(flatten)]
         settings: Box<Flags>,
     },
+
+    /// See it work: a relay and four phones that lose the network, go on recording and come back.
+    ///
+    /// Makes everything in a new directory, which is removed at the end, and prints a link to the
+    /// dashboard that signs in once. Nothing else is needed, and no other relay is touched.
+    Demo(demo::DemoArgs),
 
     /// Add an organisation to the relay, or list them.
     #[command(subcommand)]
@@ -184,6 +191,7 @@ impl Cli {
             Command::Enrol { organisation, label, text, settings: flags } => {
                 print_code(&settings(&flags)?, organisation.as_deref(), &label, text)
             }
+            Command::Demo(args) => demo::run(args),
             Command::Organisation(OrganisationCommand::Add { name_en, name_ar, kind }) => {
                 settings(&Flags::default())?;
                 let id = organisation::add(&data, Names { ar: name_ar, en: name_en, kind })?;
@@ -228,18 +236,20 @@ fn serve(config: Config) -> anyhow::Result<()> {
     let served = runtime.block_on(async {
         let server = Server::bind(config, false).await?;
         say(format_args!("listening on {}", server.url()))?;
-        let stop = async {
-            if let Err(error) = asked_to_stop().await {
-                tracing::error!(%error, "signals cannot be heard; stop with SIGKILL");
-                std::future::pending::<()>().await;
-            }
-        };
-        server.run(stop).await;
+        server.run(stop()).await;
         anyhow::Ok(())
     });
     // A task that blocks must not keep a stopped relay from ending.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     served
+}
+
+/// Ends when the operator asks the process to stop.
+async fn stop() {
+    if let Err(error) = asked_to_stop().await {
+        tracing::error!(%error, "signals cannot be heard; stop with SIGKILL");
+        std::future::pending::<()>().await;
+    }
 }
 
 fn print_code(config: &Config, name: Option<&str>, label: &str, text_alone: bool) -> anyhow::Result<()> {

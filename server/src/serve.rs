@@ -32,6 +32,7 @@ use crate::enrolment::Enrolments;
 use crate::keys::{self, KeyError};
 use crate::log::LogError;
 use crate::log::sqlite::{SqliteLog, SqliteLogOptions};
+use crate::relay::Links;
 use crate::relay_db::{OpenRelayDbError, RelayDb};
 use crate::reports::Reports;
 use crate::shutdown::Shutdown;
@@ -124,6 +125,7 @@ impl Server {
             data,
             clock,
             identity,
+            links: Links::default(),
             log,
             relay_db,
             address,

@@ -1,0 +1,137 @@
+//! A link that can be slow, cut and counted: a TCP proxy on loopback. The demo and the tests use it.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Bytes that are passed on at a time on a slow link: a packet.
+const PACKET_LEN: usize = 512;
+
+#[derive(Debug, Default)]
+struct State {
+    refusing: AtomicBool,
+    /// Bytes a second in each direction; 0 is as fast as it goes.
+    rate: AtomicU64,
+    up: AtomicU64,
+    down: AtomicU64,
+    /// Cut every connection once this many bytes have gone up; 0 is never.
+    cut_after_up: AtomicU64,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl State {
+    fn connections(&self) -> MutexGuard<'_, Vec<TcpStream>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The proxy. Dropping it cuts everything.
+#[derive(Debug)]
+pub struct Link {
+    port: u16,
+    state: Arc<State>,
+}
+
+impl Link {
+    /// A link to a port on loopback.
+    pub fn to(target: u16) -> io::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let state = Arc::new(State::default());
+        let shared = state.clone();
+        thread::spawn(move || {
+            for incoming in listener.incoming().flatten() {
+                if shared.refusing.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let Ok(onward) = TcpStream::connect(("127.0.0.1", target)) else { continue };
+                incoming.set_nodelay(true).ok();
+                onward.set_nodelay(true).ok();
+                let both_ways = carry(&shared, &incoming, &onward, true)
+                    .and_then(|()| carry(&shared, &onward, &incoming, false));
+                if both_ways.is_ok() {
+                    shared.connections().extend([incoming, onward]);
+                }
+            }
+        });
+        Ok(Self { port, state })
+    }
+
+    /// The port to connect to.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Out of range: every connection is cut, and new ones too until [`Link::restore`].
+    pub fn cut(&self) {
+        self.state.refusing.store(true, Ordering::SeqCst);
+        self.drop_connections();
+    }
+
+    /// Back in range.
+    pub fn restore(&self) {
+        self.state.refusing.store(false, Ordering::SeqCst);
+    }
+
+    /// Cuts the connections of now; new ones are taken.
+    pub fn drop_connections(&self) {
+        for stream in self.state.connections().drain(..) {
+            stream.shutdown(Shutdown::Both).ok();
+        }
+    }
+
+    /// Bits a second in each direction.
+    pub fn set_bits_per_second(&self, bits: u64) {
+        self.state.rate.store(bits / 8, Ordering::SeqCst);
+    }
+
+    /// Cuts once so many more bytes have gone up.
+    pub fn cut_after_up(&self, bytes: u64) {
+        let at = self.state.up.load(Ordering::SeqCst) + bytes;
+        self.state.cut_after_up.store(at, Ordering::SeqCst);
+    }
+
+    /// Bytes that went up and down so far, with everything that carries the frames.
+    pub fn bytes(&self) -> (u64, u64) {
+        (self.state.up.load(Ordering::SeqCst), self.state.down.load(Ordering::SeqCst))
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.cut();
+    }
+}
+
+fn carry(state: &Arc<State>, from: &TcpStream, to: &TcpStream, up: bool) -> io::Result<()> {
+    let (state, mut from, mut to) = (state.clone(), from.try_clone()?, to.try_clone()?);
+    thread::spawn(move || {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut free_at = Instant::now();
+        loop {
+            let rate = state.rate.load(Ordering::SeqCst);
+            let room = if rate == 0 { buffer.len() } else { PACKET_LEN };
+            let Ok(len @ 1..) = from.read(&mut buffer[..room]) else { break };
+            if rate > 0 {
+                free_at = free_at.max(Instant::now()) + Duration::from_secs_f64(len as f64 / rate as f64);
+                thread::sleep(free_at.saturating_duration_since(Instant::now()));
+            }
+            let counter = if up { &state.up } else { &state.down };
+            let sum = counter.fetch_add(len as u64, Ordering::SeqCst) + len as u64;
+            let cut_at = state.cut_after_up.load(Ordering::SeqCst);
+            if up && cut_at > 0 && sum >= cut_at {
+                state.cut_after_up.store(0, Ordering::SeqCst);
+                break;
+            }
+            if to.write_all(&buffer[..len]).is_err() {
+                break;
+            }
+        }
+        from.shutdown(Shutdown::Both).ok();
+        to.shutdown(Shutdown::Both).ok();
+    });
+    Ok(())
+}
