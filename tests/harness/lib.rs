@@ -1,1 +1,10 @@
-//! Shared pieces of the tests.
+//! Shared pieces of the tests: a real relay process, phones on the real core, links that fail.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "tests")]
+
+pub mod browser;
+pub mod phone;
+pub mod relay;
+pub mod wait;
+
+pub use barid_server::demo::link;

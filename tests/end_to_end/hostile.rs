@@ -1,0 +1,193 @@
+//! What strangers, broken phones and broken disks send: a typed error each, and nothing is disturbed.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use barid_core::clock::system_clock;
+use barid_core::device::DeviceConfig;
+use barid_core::model::Kinds;
+use barid_core::store::OpenError;
+use harness::phone::{Phone, PhoneFiles, event_fields};
+use harness::relay::{Relay, barid};
+
+/// A websocket spoken by hand, so that anything at all can be sent.
+struct RawLink(TcpStream);
+
+impl RawLink {
+    fn open(port: u16) -> Self {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let request = format!(
+            "GET /sync HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        Self(stream)
+    }
+
+    /// A binary message, masked with zeros.
+    fn send(&mut self, payload: &[u8]) {
+        let mut frame = vec![0x82];
+        match payload.len() {
+            len @ ..=125 => frame.push(0x80 | len as u8),
+            len @ ..=65_535 => {
+                frame.push(0x80 | 126);
+                frame.extend((len as u16).to_be_bytes());
+            }
+            len => {
+                frame.push(0x80 | 127);
+                frame.extend((len as u64).to_be_bytes());
+            }
+        }
+        frame.extend([0; 4]);
+        frame.extend(payload);
+        self.0.write_all(&frame).ok();
+    }
+
+    /// Everything that comes until the relay hangs up.
+    fn answer(mut self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.0.read_to_end(&mut bytes).ok();
+        bytes
+    }
+}
+
+/// The close frame of the protocol, type and code, inside a websocket frame.
+fn closes_with(answer: &[u8], code: u8) -> bool {
+    answer.windows(4).any(|four| four == [0x82, 0x02, 0x7f, code])
+}
+
+#[test]
+fn frames_from_a_stranger_get_a_reason_and_disturb_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let relay = Relay::new(folder.path());
+    let mut phone = Phone::enrol(&relay, folder.path(), "good");
+    phone.connect();
+    phone.wait_synced();
+
+    let mut unknown_device = vec![0x01, 0, 0];
+    unknown_device.extend([9; 32 + 8 + 16]);
+    for (what, frame, code) in [
+        ("nothing", vec![], 2),
+        ("an unknown type", vec![0xee, 1, 2, 3], 2),
+        ("half a hello", vec![0x01, 0, 0, 1, 2, 3], 2),
+        ("a batch before the handshake", [&[0x10, 0][..], &[7; 200]].concat(), 4),
+        ("an unknown device", unknown_device, 9),
+        ("a version that nobody speaks", [&[0x01, 200, 201][..], &[9; 56]].concat(), 1),
+    ] {
+        let mut link = RawLink::open(relay.port());
+        link.send(&frame);
+        let answer = link.answer();
+        assert!(closes_with(&answer, code), "{what}: {answer:02x?}");
+    }
+    // More than any frame may have: the carrier itself hangs up.
+    let mut link = RawLink::open(relay.port());
+    link.send(&vec![0x10; 2 * 1024 * 1024]);
+    link.answer();
+
+    phone.put_event(event_fields(1));
+    phone.wait_synced();
+}
+
+#[test]
+fn without_a_login_no_route_of_the_api_answers_and_no_stranger_syncs() {
+    use harness::browser::{Browser, request};
+    let folder = tempfile::tempdir().unwrap();
+    let relay = Relay::new(folder.path());
+    let document = Browser::login(&relay).get("/api/openapi.json").json();
+    let mut asked = 0;
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for method in methods.as_object().unwrap().keys().filter(|method| method.len() <= 6) {
+            if path == "/api/login" || !path.starts_with("/api/") {
+                continue;
+            }
+            let path = path.replace('{', "").replace('}', "");
+            let origin = format!("http://127.0.0.1:{}", relay.port());
+            let answer = request(relay.port(), &method.to_uppercase(), &path, &[("origin", &origin)], "");
+            assert_eq!(answer.status, 401, "{method} {path}: {answer:?}");
+            assert!(answer.head.contains("application/problem+json"), "{method} {path}: {answer:?}");
+            asked += 1;
+        }
+    }
+    assert!(asked >= 12, "only {asked} routes");
+    assert_eq!(request(relay.port(), "GET", "/sync", &[], "").status / 100, 4);
+}
+
+#[test]
+fn a_truncated_database_is_kept_and_recovered_and_a_newer_one_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let relay = Relay::new(folder.path());
+    let files = PhoneFiles::new(folder.path(), "phone");
+    let mut phone = Phone::enrol(&relay, folder.path(), "phone");
+    for number in 0..300 {
+        phone.put_event(event_fields(number));
+    }
+    phone.sync_once();
+    for number in 300..320 {
+        phone.put_event(event_fields(number));
+    }
+    let space = phone.space;
+    drop(phone);
+
+    // A newer version of the app wrote here: refused, and not one byte is changed.
+    let newer = folder.path().join("newer.db");
+    std::fs::copy(&files.database, &newer).unwrap();
+    rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 999).unwrap();
+    let before = std::fs::read(&newer).unwrap();
+    let open = |path: &std::path::Path| {
+        barid_core::device::Device::open(DeviceConfig {
+            path: Some(path.to_owned()),
+            seed: files.seed.into(),
+            kinds: Kinds::built_in(),
+            clock: system_clock(),
+        })
+    };
+    assert!(matches!(open(&newer), Err(OpenError::TooNew { .. })));
+    assert_eq!(std::fs::read(&newer).unwrap(), before);
+
+    let whole = std::fs::metadata(&files.database).unwrap().len();
+    let cut = std::fs::OpenOptions::new().write(true).open(&files.database).unwrap();
+    cut.set_len(whole - whole / 4).unwrap();
+    drop(cut);
+    let Err(OpenError::Damaged { kept_as, .. }) = open(&files.database) else {
+        panic!("a truncated database is damaged")
+    };
+    assert!(kept_as.exists() && !files.database.exists());
+
+    let recovered = std::process::Command::new(barid())
+        .arg("recover")
+        .arg(&kept_as)
+        .arg("--into")
+        .arg(&files.database)
+        .args(["--seed-file", write_seed(folder.path(), &files).to_str().unwrap()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&recovered.stdout).into_owned();
+    assert!(recovered.status.success(), "{said}{}", String::from_utf8_lossy(&recovered.stderr));
+    println!("{said}");
+    let device = files.open();
+    assert!(device.store().counts().unwrap().records > 0);
+    assert!(device.store().spaces().unwrap().contains(&space));
+    // Whatever did not survive the cut is at the relay, and comes back by an ordinary sync.
+    drop(device);
+    let mut phone = Phone::enrol(&relay, folder.path(), "phone");
+    phone.connect();
+    harness::wait::until("what was acknowledged comes back", harness::phone::PATIENCE, || {
+        phone.wait_synced();
+        (phone.events().len() >= 300).then_some(())
+    });
+}
+
+fn write_seed(folder: &std::path::Path, files: &PhoneFiles) -> std::path::PathBuf {
+    let path = folder.join("seed");
+    std::fs::write(&path, barid_core::id::to_hex(&files.seed)).unwrap();
+    path
+}

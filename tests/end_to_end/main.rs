@@ -1,0 +1,9 @@
+//! Real processes, real sockets: what the system promises, asked of the whole of it.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
+
+mod api;
+mod hostile;
+mod kills;
+mod merge;
+mod urgent;

@@ -1,0 +1,175 @@
+//! A real relay: the built `barid` in a process of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Once;
+use std::time::Duration;
+
+use barid_core::batch::{BatchKind, SealedBatch};
+use barid_core::enrolment::EnrolmentCode;
+
+use crate::wait::until;
+
+/// The built `barid`; built first if nobody did.
+pub fn barid() -> PathBuf {
+    static BUILT: Once = Once::new();
+    let test = std::env::current_exe().unwrap();
+    let profile = test.ancestors().find(|folder| folder.ends_with("debug") || folder.ends_with("release"));
+    let profile = profile.expect("tests run from cargo's target folder");
+    let program = profile.join("barid");
+    BUILT.call_once(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--package", "barid-server"]);
+        if profile.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success(), "building barid");
+    });
+    program
+}
+
+/// A running relay and its folder. Dropping it ends the process.
+#[derive(Debug)]
+pub struct Relay {
+    folder: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+/// The organisation that `init` makes here.
+pub const ORGANISATION: &str = "Border Guard";
+/// The account that `init` makes here, and its password.
+pub const ACCOUNT: (&str, &str) = ("duty", "a long enough password 7600");
+
+impl Relay {
+    /// Makes a relay's folder and starts it.
+    pub fn new(folder: &Path) -> Self {
+        let password = folder.join("password");
+        std::fs::create_dir_all(folder).unwrap();
+        std::fs::write(&password, ACCOUNT.1).unwrap();
+        let folder = folder.join("relay");
+        run(Command::new(barid()).arg("init").arg("--data").arg(&folder).args([
+            "--organisation-en",
+            ORGANISATION,
+            "--organisation-ar",
+            "حرس الحدود",
+            "--account",
+            ACCOUNT.0,
+            "--password-file",
+            password.to_str().unwrap(),
+        ]));
+        let mut relay = Self { folder, port: 0, child: None };
+        relay.start();
+        relay
+    }
+
+    /// Starts the process again, on the port it had.
+    pub fn start(&mut self) {
+        assert!(self.child.is_none(), "the relay is running");
+        let mut child = Command::new(barid())
+            .arg("serve")
+            .arg("--data")
+            .arg(&self.folder)
+            .args(["--listen", &format!("127.0.0.1:{}", self.port)])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let ready = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.split("http://127.0.0.1:").nth(1).map(str::to_owned))
+            .expect("the relay says where it listens");
+        // Its further output is read and dropped, so that a full pipe never stops it.
+        std::thread::spawn(move || lines.for_each(drop));
+        self.port = ready.trim_end_matches('/').trim().parse().unwrap();
+        self.child = Some(child);
+    }
+
+    /// Ends the process at once, as a power cut would end it.
+    pub fn kill(&mut self) {
+        let mut child = self.child.take().expect("the relay is running");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Asks the process to stop and waits until it has.
+    pub fn stop(&mut self) -> std::process::ExitStatus {
+        let mut child = self.child.take().expect("the relay is running");
+        run(Command::new("kill").args(["-TERM", &child.id().to_string()]));
+        until("the relay stops when asked", Duration::from_secs(15), || child.try_wait().unwrap())
+    }
+
+    /// The process id.
+    pub fn process(&self) -> u32 {
+        self.child.as_ref().expect("the relay is running").id()
+    }
+
+    /// The port it listens on, on loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Its data folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Changes that are durable in its log, read from the file while it is at rest or running.
+    pub fn stored_changes(&self) -> u64 {
+        let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let log = rusqlite::Connection::open_with_flags(self.folder.join("log.db"), flags).unwrap();
+        let mut batches = log.prepare("SELECT bytes FROM batch").unwrap();
+        let counts = batches.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap().map(|bytes| {
+            let batch = SealedBatch::parse(bytes.unwrap()).unwrap();
+            let header = batch.header();
+            if header.kind == BatchKind::Entries { u64::from(header.count) } else { 0 }
+        });
+        counts.sum()
+    }
+
+    /// Adds an organisation.
+    pub fn add_organisation(&self, name_en: &str, name_ar: &str) {
+        let mut add = self.command("organisation");
+        run(add.arg("add").arg("--data").arg(&self.folder).args([
+            "--name-en",
+            name_en,
+            "--name-ar",
+            name_ar,
+        ]));
+    }
+
+    /// A one-use code for a phone that reaches the relay through `port`.
+    pub fn code(&self, organisation: &str, label: &str, port: u16) -> EnrolmentCode {
+        let mut enrol = self.command("enrol");
+        enrol.arg("--data").arg(&self.folder).args(["--organisation", organisation, "--label", label]);
+        let printed = run(&mut enrol);
+        let code = printed.split_whitespace().find(|word| word.starts_with("BARID1-"));
+        let mut code: EnrolmentCode = code.expect("enrol prints a code").parse().unwrap();
+        code.url = format!("ws://127.0.0.1:{port}");
+        code
+    }
+
+    fn command(&self, name: &str) -> Command {
+        let mut command = Command::new(barid());
+        command.arg(name);
+        command
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().ok();
+            child.wait().ok();
+        }
+    }
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{command:?}\n{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    text
+}

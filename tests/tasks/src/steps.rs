@@ -1,0 +1,175 @@
+//! What is run, in which order.
+
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use crate::machine::{built, cargo, has, install, program, run, top};
+
+const DASHBOARD: &str = "server/dashboard";
+
+type Step = (&'static str, fn() -> Result<(), String>);
+
+/// Every step of `cargo everything`. The dashboard comes before the programs that serve it, and the
+/// quick checks before the slow ones.
+const STEPS: &[Step] = &[
+    ("format", || run(&mut cargo(&["fmt", "--all", "--check"]))),
+    ("dashboard", dashboard_checks),
+    ("clippy", || run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
+    ("test", rust_tests),
+    ("docs", || {
+        run(cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))
+    }),
+    ("openapi", openapi),
+    ("pages", pages),
+    ("python", python),
+    ("kotlin", kotlin),
+    ("deny", || {
+        optional("cargo-deny", &["deny", "check", "--config", ".deny.toml", "licenses", "bans", "sources"])
+    }),
+    ("typos", || optional("typos", &[])),
+];
+
+/// `cargo demo`: builds what the demo needs, then becomes it.
+pub(crate) fn demo(options: &[String]) -> Result<(), String> {
+    install(&[("cc", &["build-essential"])])?;
+    if has("npm") {
+        build_dashboard()?;
+    } else {
+        println!("npm is not here, so the dashboard is not built; everything else works");
+    }
+    run(&mut cargo(&["build", "--release", "--package", "barid-server"]))?;
+    // Replacing this process leaves Ctrl-C to the demo alone.
+    let error = Command::new(built("release").join("barid")).arg("demo").args(options).exec();
+    Err(format!("starting the demo: {error}"))
+}
+
+/// `cargo everything`: the steps asked for, stopping at the first that fails.
+pub(crate) fn everything(wanted: &[String]) -> Result<(), String> {
+    if wanted.iter().any(|word| word == "--list") {
+        STEPS.iter().for_each(|(name, _)| println!("{name}"));
+        return Ok(());
+    }
+    install(&[("cc", &["build-essential"])])?;
+    let mut passed = 0;
+    for (name, step) in STEPS {
+        if !wanted.is_empty() && !wanted.iter().any(|word| name.starts_with(word.as_str())) {
+            continue;
+        }
+        println!("\n━━ {name}");
+        let begun = std::time::Instant::now();
+        step().map_err(|message| format!("\nstep {name} failed: {message}\n{passed} passed, 1 failed"))?;
+        println!("━━ {name}: done in {:.0?}", begun.elapsed());
+        passed += 1;
+    }
+    println!("\n{passed} passed, 0 failed");
+    Ok(())
+}
+
+fn build_dashboard() -> Result<(), String> {
+    // `npm ci` empties the folder it fills: only when the lock file is newer than what is there.
+    let newer = |a: &str, b: &str| {
+        let time =
+            |path: &str| std::fs::metadata(top().join(DASHBOARD).join(path)).and_then(|m| m.modified()).ok();
+        time(a) > time(b)
+    };
+    if newer("package-lock.json", "node_modules/.package-lock.json") {
+        run(&mut program("npm", &["ci", "--no-audit", "--no-fund"], DASHBOARD))?;
+    }
+    run(&mut program("npm", &["run", "build"], DASHBOARD))
+}
+
+fn dashboard_checks() -> Result<(), String> {
+    build_dashboard()?;
+    run(&mut program("npm", &["run", "check"], DASHBOARD))?;
+    run(&mut program("npm", &["run", "test"], DASHBOARD))
+}
+
+fn rust_tests() -> Result<(), String> {
+    // The end-to-end tests start the built programs.
+    run(&mut cargo(&["build", "--workspace"]))?;
+    run(&mut cargo(&["test", "--workspace"]))
+}
+
+fn optional(tool: &str, words: &[&str]) -> Result<(), String> {
+    if !has(tool) {
+        println!("SKIPPED: {tool} is not installed");
+        return Ok(());
+    }
+    if tool.starts_with("cargo-") { run(&mut cargo(words)) } else { run(&mut program(tool, words, ".")) }
+}
+
+fn python_venv() -> Result<String, String> {
+    install(&[("python3", &["python3", "python3-venv"])])?;
+    let venv = built("python-venv");
+    let python = venv.join("bin/python").to_string_lossy().into_owned();
+    if !venv.join("bin/openapi-spec-validator").exists() {
+        let folder = venv.to_string_lossy().into_owned();
+        run(&mut program("python3", &["-m", "venv", &folder], "."))?;
+        let list = "tests/end_to_end/requirements.txt";
+        run(&mut program(&python, &["-m", "pip", "install", "--quiet", "-r", list], "."))?;
+    }
+    Ok(python)
+}
+
+fn openapi() -> Result<(), String> {
+    let python = python_venv()?;
+    let document = built("openapi.json").to_string_lossy().into_owned();
+    let barid = built("debug").join("barid").to_string_lossy().into_owned();
+    run(&mut program(&barid, &["openapi", "--output", &document], "."))?;
+    run(&mut program(&python, &["-m", "openapi_spec_validator", &document], "."))
+}
+
+fn pages() -> Result<(), String> {
+    install(&[("/usr/bin/chromium", &["chromium", "fonts-noto-core"])])?;
+    run(&mut cargo(&[
+        "test",
+        "--package",
+        "barid-tests",
+        "--test",
+        "pages",
+        "--",
+        "--ignored",
+        "--nocapture",
+    ]))
+}
+
+fn python() -> Result<(), String> {
+    let python = python_venv()?;
+    let library = built("debug").join("libbarid_ffi.so").to_string_lossy().into_owned();
+    generate("python", "bindings/python", &library)?;
+    run(program(&python, &["-m", "unittest", "discover", "-v", "-s", "tests"], "bindings/python")
+        .env("BARID_LIBRARY", &library)
+        .env("BARID", built("debug").join("barid")))
+}
+
+fn kotlin() -> Result<(), String> {
+    install(&[("mvn", &["maven"]), ("javac", &["openjdk-17-jdk-headless"])])?;
+    let library = built("debug").join("libbarid_ffi.so").to_string_lossy().into_owned();
+    generate("kotlin", "bindings/kotlin/generated", &library)?;
+    run(program("mvn", &["-B", "-q", "test"], "bindings/kotlin")
+        .env("BARID_LIBRARY_DIR", built("debug"))
+        .env("BARID", built("debug").join("barid")))
+}
+
+/// Generates the foreign sources from the built library.
+fn generate(language: &str, folder: &str, library: &str) -> Result<(), String> {
+    run(&mut cargo(&[
+        "run",
+        "--quiet",
+        "--package",
+        "barid-ffi",
+        "--features",
+        "bindgen",
+        "--bin",
+        "uniffi-bindgen",
+        "--",
+        "generate",
+        "--library",
+        library,
+        "--language",
+        language,
+        "--no-format",
+        "--out-dir",
+        folder,
+    ]))
+}
