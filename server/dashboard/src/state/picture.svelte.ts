@@ -109,6 +109,19 @@ class Picture {
     return this.organisations.find((organisation) => organisation.id === given) ?? null;
   }
 
+  /** Forgets everything: the next person at this screen may have other rights. */
+  clear(): void {
+    this.asked++;
+    this.events = this.alerts = [];
+    this.patrols = [];
+    this.positions = [];
+    this.devices = [];
+    this.organisations = [];
+    this.stats = this.next = this.updatedAt = this.error = null;
+    this.fresh = new Map();
+    this.loaded = { events: false, patrols: false, devices: false };
+  }
+
   tick(now: number): void {
     const left = [...this.fresh].filter(([, at]) => now - at < FRESH_MS);
     if (left.length !== this.fresh.size) this.fresh = new Map(left);

@@ -20,6 +20,11 @@ class Tracks {
     if (stale.length || next.size !== this.byPatrol.size) this.byPatrol = next;
   }
 
+  clear(): void {
+    this.held.clear();
+    this.byPatrol = new Map();
+  }
+
   private async one(patrol: Patrol): Promise<[string, Track] | null> {
     try {
       const track = await read<Track>(`patrols/${patrol.space}/${patrol.id}/track`);

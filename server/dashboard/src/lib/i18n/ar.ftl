@@ -39,7 +39,7 @@ help-go-map = إلى الخريطة
 help-go-patrols = إلى الدوريات
 help-go-devices = إلى الأجهزة
 help-help = هذه المساعدة
-help-then = ثم
+help-licences = تراخيص مكوّنات هذه الصفحة
 stat-devices = { $connected } من { $n } من الأجهزة متصلة
 stat-conflicts =
     { $n ->

@@ -39,7 +39,7 @@ help-go-map = Go to the map
 help-go-patrols = Go to patrols
 help-go-devices = Go to devices
 help-help = This help
-help-then = then
+help-licences = Licences of what this page is made of
 stat-devices = { $connected } of { $n } devices connected
 stat-conflicts =
     { $n ->
