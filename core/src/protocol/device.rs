@@ -298,36 +298,41 @@ impl DeviceSession {
             return Err(CloseCode::Unexpected);
         }
         let positions = std::mem::take(&mut self.spaces);
+        let mut has_lost = false;
         for (position, state) in positions.into_iter().zip(states) {
-            self.open_space(position, state)?;
+            has_lost |= self.open_space(position, state)?;
         }
         self.phase = Phase::Open;
-        Ok(())
+        // The relay goes on after cursors that mean nothing any more: begin again without them.
+        if has_lost { Err(CloseCode::Reopen) } else { Ok(()) }
     }
 
-    fn open_space(&mut self, position: SpacePosition, state: SpaceState) -> Result<(), CloseCode> {
+    /// Opens one space. True if the relay has lost what it had acknowledged: then its log is not the
+    /// one that the cursor was in, even if the batch at the cursor is the same by chance.
+    fn open_space(&mut self, position: SpacePosition, state: SpaceState) -> Result<bool, CloseCode> {
         let space = position.space;
         let SpaceState::Open { log, head, len_after_cursor, own } = state else {
             self.downloads.leave();
             self.uploads.leave(space, &position.own, self.hello.incarnation);
             self.outputs.push_back(DeviceOutput::NotMember { space });
-            return Ok(());
+            return Ok(false);
         };
         let (log, taken) = match (log, position.cursor) {
             (None, Some(cursor)) if cursor.offset <= head => (cursor.log, cursor.offset),
             (None, _) => return Err(CloseCode::Unexpected),
-            (Some(log), None) => (log, 0),
-            (Some(log), Some(_)) => {
-                self.outputs.push_back(DeviceOutput::ResetCursor { space });
-                (log, 0)
-            }
+            (Some(log), _) => (log, 0),
         };
+        let has_lost = own.as_ref().is_some_and(|heights| has_lost(&position.own, heights));
+        let is_reset = position.cursor.is_some() && (taken == 0 || has_lost);
+        if is_reset {
+            self.outputs.push_back(DeviceOutput::ResetCursor { space });
+        }
         self.downloads.open(space, log, taken, head, len_after_cursor);
         self.uploads.begin(space, own.as_deref().unwrap_or(&position.own));
         if let Some(heights) = own {
             self.outputs.push_back(DeviceOutput::RelayHeights { space, heights });
         }
-        Ok(())
+        Ok(is_reset && taken > 0)
     }
 
     fn open_message(&mut self, message: Message, now: Timestamp) -> Result<(), CloseCode> {
@@ -452,6 +457,17 @@ impl DeviceSession {
         self.phase = Phase::Closed;
         self.outputs.push_back(DeviceOutput::Closed(reason));
     }
+}
+
+/// Whether the relay holds less of any chain than it had acknowledged, or something else there.
+fn has_lost(acknowledged: &[OwnChain], at_relay: &[OwnChain]) -> bool {
+    acknowledged.iter().any(|chain| {
+        let is_chain = |held: &&OwnChain| held.incarnation == chain.incarnation && held.lane == chain.lane;
+        at_relay
+            .iter()
+            .find(is_chain)
+            .is_none_or(|held| held.seq < chain.seq || (held.seq == chain.seq && held.batch != chain.batch))
+    })
 }
 
 impl From<&SpacePosition> for Open {

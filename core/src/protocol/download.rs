@@ -39,7 +39,7 @@ struct Inbox {
     taken: u64,
     /// The last offset that came.
     reached: u64,
-    /// The last offset that the relay is known to have.
+    /// The last offset known that there is a batch at for this device.
     head: u64,
     gathered: Group,
     /// Handed on, and not yet taken in.
@@ -89,7 +89,8 @@ impl Downloads {
             log,
             taken,
             reached: taken,
-            head,
+            // What follows may all be the device's own.
+            head: if len_after == 0 { taken } else { head },
             gathered: Group::default(),
             in_hand: None,
             complete: false,
@@ -212,9 +213,10 @@ impl Downloads {
         self.hand_on(outputs);
     }
 
-    /// Whether everything that the relay is known to have is taken in.
+    /// Whether everything that the relay is known to have is taken in. A cursor that only moves on
+    /// over the device's own batches brings nothing.
     pub(super) fn is_done(&self) -> bool {
-        self.spaces.iter().flatten().all(|inbox| inbox.taken >= inbox.head && inbox.in_hand.is_none())
+        self.spaces.iter().flatten().all(|inbox| inbox.taken >= inbox.head)
     }
 
     pub(super) fn progress(&self) -> Transfer {
@@ -225,6 +227,7 @@ impl Downloads {
 impl Inbox {
     fn gather(&mut self, number: u64, offset: u64, batch: BatchId, len: usize) {
         self.reach(offset, batch);
+        self.head = self.head.max(offset);
         let group = &mut self.gathered;
         group.first = if group.is_empty() { number } else { group.first };
         group.len += len;
@@ -233,7 +236,6 @@ impl Inbox {
 
     fn reach(&mut self, offset: u64, batch: BatchId) {
         self.reached = offset;
-        self.head = self.head.max(offset);
         self.gathered.cursor = Some((offset, batch));
     }
 

@@ -108,6 +108,11 @@ impl Outbox {
         }
     }
 
+    /// Whether a position is kept back until the device falls quiet.
+    pub(super) fn is_untold(&self) -> bool {
+        self.spaces.iter().flatten().any(|feed| feed.untold.is_some())
+    }
+
     /// The device has stored everything before a ping.
     pub(super) fn taken_in(&mut self, number: u64, now: Timestamp) -> Result<(), CloseCode> {
         self.window.answered(&number, now).map(|_| ()).ok_or(CloseCode::Unexpected)

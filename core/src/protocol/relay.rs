@@ -17,7 +17,7 @@ use crate::clock::Timestamp;
 use crate::control::Verdict;
 use crate::id::{BatchId, DeviceId, Incarnation, LogId, SpaceId};
 use crate::identity::Identity;
-use crate::limits::{HANDSHAKE_MS_MAX, LINK_CHAINS_MAX, LINK_IDLE_MS_MAX, UNTAKEN_LEN_MAX};
+use crate::limits::{HANDSHAKE_MS_MAX, LINK_CHAINS_MAX, LINK_IDLE_MS_MAX, REACHED_MS, UNTAKEN_LEN_MAX};
 use crate::position::{OwnChain, own_digest};
 
 /// Everything that a relay's end of a link needs to know.
@@ -81,7 +81,8 @@ pub enum OpenedSpace {
         head: u64,
         /// The batch at the offset that the device claims, if there is one.
         at_cursor: Option<BatchId>,
-        /// Bytes of the batches after that offset, without those of the device's incarnation.
+        /// Bytes of the batches after that offset, without those of the device's incarnation: 0 tells
+        /// the device that nothing will come.
         len_after_cursor: u64,
         /// The same from the log's beginning: it is sent when the cursor does not hold.
         len_total: u64,
@@ -175,6 +176,8 @@ pub struct RelaySession {
     outbox: Outbox,
     /// Batches handed to the log and not yet answered, and their bytes.
     appending: BTreeMap<BatchId, usize>,
+    /// When the device last sent a batch.
+    pushed: Option<Timestamp>,
     began: Timestamp,
     heard: Timestamp,
     alarm: Alarm,
@@ -190,6 +193,7 @@ impl RelaySession {
             device: None,
             outbox: Outbox::new(now),
             appending: BTreeMap::new(),
+            pushed: None,
             began: now,
             heard: now,
             alarm: Alarm::default(),
@@ -325,7 +329,7 @@ impl RelaySession {
 
     fn open_message(&mut self, message: Message, now: Timestamp) -> Result<(), CloseCode> {
         match message {
-            Message::Push { space, batch } => self.push(space, &batch)?,
+            Message::Push { space, batch } => self.push(space, &batch, now)?,
             Message::Report { unsent } => {
                 if let Some((device, _)) = self.device {
                     self.outputs.push_back(RelayOutput::Seen { device, unsent });
@@ -338,7 +342,7 @@ impl RelaySession {
         Ok(())
     }
 
-    fn push(&mut self, place: u8, bytes: &[u8]) -> Result<(), CloseCode> {
+    fn push(&mut self, place: u8, bytes: &[u8], now: Timestamp) -> Result<(), CloseCode> {
         let space = self.outbox.space(place).ok_or(CloseCode::Unexpected)?;
         let batch = match SealedBatch::parse(bytes) {
             Ok(batch) => batch,
@@ -351,6 +355,7 @@ impl RelaySession {
         if batch.header().space != space || self.appending.contains_key(&batch.id()) {
             return Err(CloseCode::Unexpected);
         }
+        self.pushed = Some(now);
         self.appending.insert(batch.id(), bytes.len());
         self.outputs.push_back(RelayOutput::Append { space, batch });
         Ok(())
@@ -386,15 +391,24 @@ impl RelaySession {
         self.began = self.began.min(now);
         let deadline = match self.phase {
             Phase::Closed => return,
-            Phase::Open => self.heard.plus_millis(LINK_IDLE_MS_MAX),
+            Phase::Open => self.settle_open(now),
             _ => self.began.plus_millis(HANDSHAKE_MS_MAX),
         };
-        if let (Phase::Open, Some(excluding)) = (&self.phase, self.device) {
-            self.outbox.settle(excluding, self.appending.is_empty(), &mut self.outputs);
-        }
         if let Some(at) = self.alarm.set(deadline, now) {
             self.outputs.push_back(RelayOutput::WakeAt(at));
         }
+    }
+
+    fn settle_open(&mut self, now: Timestamp) -> Timestamp {
+        let idle_at = self.heard.plus_millis(LINK_IDLE_MS_MAX);
+        // While batches come, each moves the end of the log: one word about it at the end will do.
+        let quiet_at =
+            self.pushed.map(|pushed| pushed.min(now).plus_millis(REACHED_MS)).filter(|at| *at > now);
+        let is_quiet = self.appending.is_empty() && quiet_at.is_none();
+        if let Some(excluding) = self.device {
+            self.outbox.settle(excluding, is_quiet, &mut self.outputs);
+        }
+        quiet_at.filter(|_| self.outbox.is_untold()).map_or(idle_at, |quiet_at| quiet_at.min(idle_at))
     }
 
     fn send(&mut self, message: Message) {

@@ -1,3 +1,5 @@
 //! Both ends against each other, and against whatever else may come down a wire.
 
 mod codec;
+mod sync;
+mod world;
