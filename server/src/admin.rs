@@ -8,6 +8,7 @@ pub mod organisation;
 use std::io;
 
 use barid_core::control::StatementError;
+use barid_core::enrolment::EnrolmentError;
 
 use crate::accounts::AccountError;
 use crate::enrolment::EnrolError;
@@ -55,6 +56,12 @@ pub enum AdminError {
     /// An enrolment token.
     #[error(transparent)]
     Enrol(#[from] EnrolError),
+    /// Phones cannot be told where to go.
+    #[error("phones cannot reach {0}: say how they do with --public-url, such as https://relay.example:7600")]
+    NoAddress(String),
+    /// The code cannot be written.
+    #[error(transparent)]
+    Code(#[from] EnrolmentError),
     /// A name is out of its bounds.
     #[error("writing a statement about the names given")]
     Statement(#[from] StatementError),

@@ -64,19 +64,7 @@ enum Command {
     /// Add a phone: print a code that enrols one device within ten minutes.
     ///
     /// The phone scans the QR code, or its user types the text. The relay may be running.
-    Enrol {
-        /// The organisation that the device belongs to: its name in either language, or its id.
-        #[arg(long, value_name = "NAME")]
-        organisation: Option<String>,
-        /// What to call the device; otherwise it says so itself.
-        #[arg(long, value_name = "TEXT", default_value = "")]
-        label: String,
-        /// Print the text code alone.
-        #[arg(long)]
-        text: bool,
-        #[command(flatten)]
-        settings: Box<Flags>,
-    },
+    Enrol(EnrolArgs),
 
     /// See it work: a relay and four phones that lose the network, go on recording and come back.
     ///
@@ -130,6 +118,23 @@ struct InitArgs {
     host: Vec<String>,
     #[command(flatten)]
     settings: Box<Flags>,
+}
+
+#[derive(Debug, Args)]
+struct EnrolArgs {
+    /// The organisation that the device belongs to: its name in either language, or its id.
+    #[arg(long, value_name = "NAME")]
+    organisation: Option<String>,
+    /// What to call the device; otherwise it says so itself.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    label: String,
+    /// Print the text code alone.
+    #[arg(long)]
+    text: bool,
+    /// How the phone reaches the relay, if not at the address where it listens, such as
+    /// https://relay.example:7600.
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -188,9 +193,7 @@ impl Cli {
         match self.command {
             Command::Init(args) => make_relay(&self.data, args),
             Command::Serve { settings: flags } => serve(settings(&flags)?),
-            Command::Enrol { organisation, label, text, settings: flags } => {
-                print_code(&settings(&flags)?, organisation.as_deref(), &label, text)
-            }
+            Command::Enrol(args) => print_code(&settings(&Flags::default())?, &args),
             Command::Demo(args) => demo::run(args),
             Command::Organisation(OrganisationCommand::Add { name_en, name_ar, kind }) => {
                 settings(&Flags::default())?;
@@ -252,9 +255,9 @@ async fn stop() {
     }
 }
 
-fn print_code(config: &Config, name: Option<&str>, label: &str, text_alone: bool) -> anyhow::Result<()> {
+fn print_code(config: &Config, args: &EnrolArgs) -> anyhow::Result<()> {
     let data = DataDir::new(&config.data);
-    let organisation = match name {
+    let organisation = match &args.organisation {
         Some(name) => organisation::find(&data, name)?,
         None => {
             let mut all = organisation::list(&data)?;
@@ -264,8 +267,8 @@ fn print_code(config: &Config, name: Option<&str>, label: &str, text_alone: bool
             }
         }
     };
-    let code = enrol::enrol(config, config.listen, organisation.id, label)?;
-    if text_alone { say(format_args!("{code}")) } else { say::code(&code, &organisation.names) }
+    let code = enrol::enrol(config, args.public_url.as_deref(), organisation.id, &args.label)?;
+    if args.text { say(format_args!("{code}")) } else { say::code(&code, &organisation.names) }
 }
 
 fn change_account(config: &Config, command: AccountCommand) -> anyhow::Result<()> {

@@ -160,14 +160,14 @@ impl Config {
     pub fn web_url(&self, bound: SocketAddr) -> String {
         let given = self.public_url.trim_end_matches('/');
         if !given.is_empty() {
-            return given.replacen("ws", "http", usize::from(given.starts_with("ws")));
+            return if given.starts_with("ws") { given.replacen("ws", "http", 1) } else { given.to_owned() };
         }
         format!("{}://{bound}", if self.uses_tls() { "https" } else { "http" })
     }
 
     /// The address that travels in enrolment codes.
     pub fn device_url(&self, bound: SocketAddr) -> String {
-        self.web_url(bound).replacen("http", "ws", 1)
+        as_device_url(&self.web_url(bound))
     }
 
     /// The directory of the operator's own maps.
@@ -191,6 +191,12 @@ impl Config {
         }
         text
     }
+}
+
+/// The address of a relay's links, from that of its pages.
+pub fn as_device_url(url: &str) -> String {
+    let url = url.trim_end_matches('/');
+    if url.starts_with("http") { url.replacen("http", "ws", 1) } else { url.to_owned() }
 }
 
 /// The configuration file's name in the data directory.

@@ -4,11 +4,12 @@
 //! under its name only when it is complete. `relay.key` is the last that `barid init` puts in
 //! place: a directory without it has never served anybody.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use barid_core::id::OrganisationId;
+use serde::{Deserialize, Serialize};
 
 /// The files of one relay. Knows names, not contents.
 #[derive(Debug, Clone)]
@@ -19,7 +20,16 @@ pub struct DataDir {
 /// Only one relay serves a data directory: held while it does.
 #[derive(Debug)]
 pub struct ServeLock {
-    _file: File,
+    file: File,
+}
+
+/// How devices reach a relay, which other commands cannot always tell from its settings.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Serving {
+    /// The address that travels in enrolment codes.
+    pub device_url: String,
+    /// The pin of the certificate that is served, in hexadecimal, if links are encrypted.
+    pub certificate_pin: Option<String>,
 }
 
 impl DataDir {
@@ -121,11 +131,35 @@ impl DataDir {
 
     /// Takes the right to serve this directory, or says that another process has it.
     pub fn lock_for_serving(&self) -> io::Result<ServeLock> {
+        let file = self.open_lock()?;
+        file.try_lock().map_err(io::Error::from)?;
+        Ok(ServeLock { file })
+    }
+
+    /// How the relay that now serves this directory is reached; `None` if none does.
+    pub fn serving(&self) -> io::Result<Option<Serving>> {
+        let file = self.open_lock()?;
+        match file.try_lock() {
+            Ok(()) => return Ok(None),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Not written yet: it is only just starting.
+        Ok(serde_json::from_reader(&file).ok())
+    }
+
+    fn open_lock(&self) -> io::Result<File> {
         let path = self.root.join("serve.lock");
         Self::touch_private(&path)?;
-        let file = File::open(&path)?;
-        file.try_lock().map_err(io::Error::from)?;
-        Ok(ServeLock { _file: file })
+        OpenOptions::new().read(true).write(true).open(path)
+    }
+}
+
+impl ServeLock {
+    /// Tells other commands how the relay is reached.
+    pub fn say(&self, serving: &Serving) -> io::Result<()> {
+        self.file.set_len(0)?;
+        (&self.file).write_all(serde_json::to_string(serving)?.as_bytes())
     }
 }
 
@@ -167,9 +201,14 @@ mod tests {
     #[test]
     fn a_directory_is_served_once_at_a_time() {
         let dir = DataDir::new(tempfile::tempdir().unwrap().keep());
+        assert_eq!(dir.serving().unwrap(), None);
         let lock = dir.lock_for_serving().unwrap();
         assert!(dir.lock_for_serving().is_err());
+        let serving = Serving { device_url: "ws://127.0.0.1:1".to_owned(), certificate_pin: None };
+        lock.say(&serving).unwrap();
+        assert_eq!(dir.serving().unwrap(), Some(serving));
         drop(lock);
+        assert_eq!(dir.serving().unwrap(), None);
         assert!(dir.lock_for_serving().is_ok());
         fs::remove_dir_all(dir.root()).unwrap();
     }

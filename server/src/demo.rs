@@ -71,7 +71,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send) -> any
 
     let mut codes = Vec::new();
     for plan in &PHONES {
-        codes.push(enrol(&app.config, app.address, organisations[plan.organisation], plan.callsign)?);
+        codes.push(enrol(&app.config, None, organisations[plan.organisation], plan.callsign)?);
     }
     let (phones_folder, stop_phones) = (folder.path.join("phones"), stopping.clone());
     let duration = options.duration;

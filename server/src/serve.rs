@@ -12,6 +12,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use barid_core::clock::system_clock;
+use barid_core::id::to_hex;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -27,7 +28,7 @@ use crate::accounts::Accounts;
 use crate::app::{App, router};
 use crate::auth::PeerAddress;
 use crate::config::Config;
-use crate::data_dir::{DataDir, ServeLock};
+use crate::data_dir::{DataDir, ServeLock, Serving};
 use crate::enrolment::Enrolments;
 use crate::keys::{self, KeyError};
 use crate::log::LogError;
@@ -44,8 +45,8 @@ pub enum ServeError {
     /// `barid init` was not run here.
     #[error("there is no relay in {0}: make one with `barid init --data {0}`")]
     NotInitialised(String),
-    /// Another process serves the same directory.
-    #[error("another relay runs in this data directory")]
+    /// Another process serves the same directory, or it cannot be locked.
+    #[error("another relay runs in this data directory, or it cannot be locked")]
     InUse(#[source] io::Error),
     /// The relay's key cannot be read.
     #[error("reading the relay's key")]
@@ -113,6 +114,11 @@ impl Server {
         let bind_error = |source| ServeError::Bind { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
+        let serving = Serving {
+            device_url: config.device_url(address),
+            certificate_pin: served.as_ref().map(|served| to_hex(&served.pin)),
+        };
+        lock.say(&serving).map_err(ServeError::InUse)?;
         let accounts =
             Accounts::new(relay_db.clone(), clock.clone(), config.session_idle(), config.login_attempts_max);
         let app = App {

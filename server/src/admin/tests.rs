@@ -9,7 +9,7 @@ use super::organisation::{self, Names};
 use super::*;
 use crate::accounts::{Accounts, Role};
 use crate::config::{Config, Flags};
-use crate::data_dir::DataDir;
+use crate::data_dir::{DataDir, Serving};
 use crate::enrolment::{EnrolError, Enrolments};
 use crate::keys;
 use crate::log::Log as _;
@@ -181,9 +181,22 @@ async fn a_token_expires_and_is_never_made_without_the_organisations_key() {
 fn a_code_carries_what_a_phone_needs_and_fits_a_qr_code() {
     let (_dir, data, made) = relay();
     let config = Config::load(data.root(), None, &Flags::default()).unwrap();
-    let code = enrol::enrol(&config, config.listen, made.organisation, "").unwrap();
+    let code = enrol::enrol(&config, None, made.organisation, "").unwrap();
     assert_eq!((code.url.as_str(), code.relay_key), ("wss://192.0.2.7:7600", made.relay));
     assert!(code.certificate_pin.is_some());
+    let elsewhere = enrol::enrol(&config, Some("https://relay.example/"), made.organisation, "").unwrap();
+    assert_eq!(elsewhere.url, "wss://relay.example");
+    // The relay that runs knows better than its settings where it is.
+    let lock = data.lock_for_serving().unwrap();
+    let serving = Serving { device_url: "ws://127.0.0.1:41234".to_owned(), certificate_pin: None };
+    lock.say(&serving).unwrap();
+    let running = enrol::enrol(&config, None, made.organisation, "").unwrap();
+    assert_eq!((running.url.as_str(), running.certificate_pin), ("ws://127.0.0.1:41234", None));
+    drop(lock);
+    let everywhere = Config { listen: "0.0.0.0:7600".parse().unwrap(), ..config };
+    let nowhere = enrol::enrol(&everywhere, None, made.organisation, "");
+    assert!(matches!(nowhere, Err(AdminError::NoAddress(_))));
+
     let qr = enrol::qr(&code).unwrap();
     assert!(qr.lines().count() < 40 && qr.lines().all(|line| line.chars().count() < 80));
 }

@@ -1,7 +1,7 @@
 //! What commands print.
 
 use std::fmt;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -32,8 +32,10 @@ pub(super) fn account(name: &str, made: Option<&Secret>) -> anyhow::Result<()> {
 }
 
 pub(super) fn code(code: &EnrolmentCode, organisation: &Names) -> anyhow::Result<()> {
-    if let Some(qr) = qr(code) {
-        say(format_args!("{qr}"))?;
+    // In a terminal, black on white whatever its colours: not every camera reads the inverse.
+    let (begin, end) = if std::io::stdout().is_terminal() { ("\x1b[30;107m", "\x1b[0m") } else { ("", "") };
+    for line in qr(code).iter().flat_map(|qr| qr.lines()) {
+        say(format_args!("{begin}{line}{end}"))?;
     }
     say(format_args!("{code}\n"))?;
     say(format_args!("Enrols one device of {} ({}) within ten minutes.", organisation.en, organisation.ar))

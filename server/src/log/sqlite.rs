@@ -47,6 +47,7 @@ impl std::fmt::Debug for SqliteLogOptions {
 /// Work of another kind inside the log's transaction, with its answer.
 type Work = Box<dyn FnOnce(&mut Append<'_>) -> Result<(), LogError> + Send>;
 
+#[expect(clippy::large_enum_variant, reason = "nearly every request is a batch")]
 enum Request {
     Append { batch: VerifiedBatch, reply: oneshot::Sender<Result<Outcome, AppendError>> },
     Work { work: Work, reply: oneshot::Sender<Result<(), LogError>> },
