@@ -59,7 +59,7 @@ export function licences(): Plugin {
     name: 'barid-licences',
     apply: 'build',
     generateBundle() {
-      this.emitFile({ type: 'asset', fileName: 'assets/licences.txt', source: licenceTexts() });
+      this.emitFile({ type: 'asset', fileName: 'licences.txt', source: licenceTexts() });
     },
   };
 }

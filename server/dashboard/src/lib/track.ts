@@ -15,7 +15,7 @@ export interface TrackGap {
 export function recordedKm(track: Track): number {
   let km = 0;
   for (const { geometry, properties } of track.features) {
-    if (properties.gap) continue;
+    if (properties.gap || !geometry) continue;
     for (let i = 1; i < geometry.coordinates.length; i++) {
       const [a, b] = [geometry.coordinates[i - 1]!, geometry.coordinates[i]!];
       km += distanceKm(a[1]!, a[0]!, b[1]!, b[0]!);

@@ -191,4 +191,5 @@ export interface TrackProperties {
   times?: Time[];
 }
 
-export type Track = GeoJSON.FeatureCollection<GeoJSON.LineString, TrackProperties>;
+/** A gap at either end of a track has no line: one of its ends was never received. */
+export type Track = GeoJSON.FeatureCollection<GeoJSON.LineString | null, TrackProperties>;

@@ -78,6 +78,9 @@ load-error = تعذّر التحميل: { $reason }
 retry = أعد المحاولة
 loading = جارٍ التحميل…
 error-network = لا جواب من المحطة
+error-not_ready = ما زالت المحطة تُعِدّ الصورة
+error-bad_query = لا تفهم المحطة هذا المرشّح
+error-internal = حدث خلل في المحطة، وفي سجلّ تتبّعها تفصيله
 error-other = أجابت المحطة بـ { $code }
 
 # Times

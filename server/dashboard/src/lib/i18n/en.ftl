@@ -66,6 +66,9 @@ load-error = Could not load: { $reason }
 retry = Try again
 loading = Loading…
 error-network = no answer from the relay
+error-not_ready = the relay is still preparing its picture
+error-bad_query = the relay does not understand this filter
+error-internal = the relay has a fault; its trace says more
 error-other = the relay answered { $code }
 
 # Times

@@ -39,6 +39,11 @@ export function word(vocabulary: string, value: string | number | null | undefin
   return message(language.locale, `${vocabulary}-${value}`) ?? String(value);
 }
 
+/** Why something could not be loaded, in words where the code is a known one. */
+export function reason(code: string): string {
+  return message(language.locale, `error-${code}`) ?? t('error-other', { code });
+}
+
 export const count = (id: string, n: FluentVariable): string => t(id, { n });
 
 export const ago = (at: number, now: number): string => agoSpan(age(at, now));

@@ -83,9 +83,10 @@ export interface DrawnTrack {
 
 export function trackLines(tracks: DrawnTrack[]): Lines {
   const features = tracks.flatMap(({ track, colour, patrol, open }) =>
-    track.features
-      .filter((feature) => feature.geometry.coordinates.length > 1)
-      .map((feature) => ({ ...feature, properties: { colour, patrol, open, gap: feature.properties.gap === true } })),
+    track.features.flatMap(({ geometry, properties }): Feature<LineString>[] => {
+      if (!geometry || geometry.coordinates.length < 2) return [];
+      return [{ type: 'Feature', geometry, properties: { colour, patrol, open, gap: properties.gap === true } }];
+    }),
   );
   return { type: 'FeatureCollection', features };
 }
@@ -93,7 +94,7 @@ export function trackLines(tracks: DrawnTrack[]): Lines {
 /** A label in the middle of every gap of the open patrol's track. */
 export function gapLabels(track: Track | null, text: (reason: string, from: string, to: string) => string): Points {
   const features = (track?.features ?? []).flatMap((feature) => {
-    const [a, b] = [feature.geometry.coordinates[0], feature.geometry.coordinates.at(-1)];
+    const [a, b] = [feature.geometry?.coordinates[0], feature.geometry?.coordinates.at(-1)];
     if (!feature.properties.gap || !a || !b) return [];
     const { reason, from, to } = feature.properties;
     return [point((a[1]! + b[1]!) / 2, (a[0]! + b[0]!) / 2, { label: text(reason ?? 'unknown', from, to) })];
@@ -102,10 +103,11 @@ export function gapLabels(track: Track | null, text: (reason: string, from: stri
 }
 
 /** [west, south, east, north] of everything given, or null. */
-export function bounds(collections: FeatureCollection<Point | LineString>[]): [number, number, number, number] | null {
+export function bounds(collections: FeatureCollection<Point | LineString | null>[]): [number, number, number, number] | null {
   let box: [number, number, number, number] | null = null;
   for (const { features } of collections) {
     for (const { geometry } of features) {
+      if (!geometry) continue;
       for (const [x, y] of geometry.type === 'Point' ? [geometry.coordinates] : geometry.coordinates) {
         box = box
           ? [Math.min(box[0], x!), Math.min(box[1], y!), Math.max(box[2], x!), Math.max(box[3], y!)]

@@ -43,6 +43,7 @@ describe('tracks', () => {
     features: [
       { type: 'Feature', geometry: { type: 'LineString', coordinates: [[10, 25], [11, 26]] }, properties: { from: author.at, to: author.at } },
       { type: 'Feature', geometry: { type: 'LineString', coordinates: [[11, 26], [13, 26]] }, properties: { gap: true, reason: 'battery', from: author.at, to: author.at } },
+      { type: 'Feature', geometry: null, properties: { gap: true, reason: 'killed', from: author.at, to: author.at } },
     ],
   };
 
