@@ -1,6 +1,7 @@
 //! The commands and their help. What they do is in the library; here is only what they say.
 
 mod demo;
+mod recover;
 mod say;
 
 use std::io::Read as _;
@@ -79,6 +80,12 @@ enum Command {
     /// Add an account for the dashboard, or set its password anew.
     #[command(subcommand)]
     Account(AccountCommand),
+
+    /// Bring back what a damaged database of a device still holds.
+    ///
+    /// Every intact batch and every change that was recorded and not sent yet is taken into a new
+    /// database, which the device then opens as its own. The damaged file is not changed.
+    Recover(recover::RecoverArgs),
 
     /// Print every setting with its meaning, its unit and the value that counts now.
     ///
@@ -208,6 +215,10 @@ impl Cli {
                 Ok(())
             }
             Command::Account(command) => change_account(&settings(&Flags::default())?, command),
+            Command::Recover(args) => {
+                settings(&Flags::default())?;
+                recover::run(&args)
+            }
             Command::Config { settings: flags } => {
                 let config = Config::load(&self.data, self.config.as_deref(), &flags)?;
                 say(format_args!("{}", config.to_toml().trim_end()))
