@@ -1,6 +1,7 @@
 // Fetches what the live stream called dirty: soon after the first word, but not at every word.
 
 import type { Part } from '../lib/live';
+import { arrivals } from './arrivals.svelte';
 import { live } from './live.svelte';
 import { picture } from './picture.svelte';
 
@@ -46,6 +47,7 @@ export class Refresher {
     live.fetched(parts);
     this.onchange(changed, parts);
     const done = await Promise.all([...parts.flatMap((part) => WORK[part]()), picture.loadStats()]);
+    await arrivals.take(changed);
     this.busy = false;
     const failed = done.includes(false);
     if (failed) live.failed(parts);

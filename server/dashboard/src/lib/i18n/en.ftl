@@ -158,6 +158,12 @@ feed-empty = No event matches. Clear a filter to see more.
 feed-empty-all = Nothing has arrived yet. Events appear here as soon as a patrol comes into range.
 feed-more = Load older
 feed-new = New
+arrivals-count =
+    { $n ->
+        [one] { $n } report arrived late
+       *[other] { $n } reports arrived late
+    }
+arrivals-seen = Seen
 filter-kind = Show
 filter-kind-any = Events and alerts
 filter-kind-event = Events only
