@@ -2,14 +2,18 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::path::Path;
 use std::time::Duration;
 
+use barid_core::client::SyncError;
 use barid_core::clock::system_clock;
 use barid_core::device::DeviceConfig;
 use barid_core::model::Kinds;
+use barid_core::protocol::{CloseCode, CloseReason};
 use barid_core::store::OpenError;
-use harness::phone::{Phone, PhoneFiles, event_fields};
+use harness::phone::{PATIENCE, Phone, PhoneFiles, event_fields};
 use harness::relay::{Relay, barid};
+use harness::wait::until;
 
 /// A websocket spoken by hand, so that anything at all can be sent.
 struct RawLink(TcpStream);
@@ -73,14 +77,11 @@ fn frames_from_a_stranger_get_a_reason_and_disturb_nobody() {
     phone.connect();
     phone.wait_synced();
 
-    let mut unknown_device = vec![0x01, 0, 0];
-    unknown_device.extend([9; 32 + 8 + 16]);
     for (what, frame, code) in [
         ("nothing", vec![], 2),
         ("an unknown type", vec![0xee, 1, 2, 3], 2),
         ("half a hello", vec![0x01, 0, 0, 1, 2, 3], 2),
         ("a batch before the handshake", [&[0x10, 0][..], &[7; 200]].concat(), 4),
-        ("an unknown device", unknown_device, 9),
         ("a version that nobody speaks", [&[0x01, 200, 201][..], &[9; 56]].concat(), 1),
     ] {
         let mut link = RawLink::open(relay.port());
@@ -98,6 +99,49 @@ fn frames_from_a_stranger_get_a_reason_and_disturb_nobody() {
 }
 
 #[test]
+fn an_impostor_is_refused_and_a_relay_that_forgot_a_phone_tells_it_to_come_back_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut relay = Relay::new(folder.path());
+    let saved = folder.path().join("saved");
+    relay.stop();
+    copy_folder(relay.folder(), &saved);
+    relay.start();
+    let mut phone = Phone::enrol(&relay, folder.path(), "phone");
+    phone.put_event(event_fields(1));
+
+    // Another relay at the address of the enrolment cannot prove that it is the one.
+    let impostor = Relay::new(&folder.path().join("impostor"));
+    phone.device.move_relay(&format!("ws://127.0.0.1:{}", impostor.port())).unwrap();
+    phone.connect();
+    let refused = until("the impostor is refused", PATIENCE, || phone.status().error);
+    assert_eq!(refused, SyncError::Closed(CloseReason::Here(CloseCode::Impersonation)));
+    phone.disconnect();
+
+    // The right relay, put back to before it met the phone.
+    relay.stop();
+    std::fs::remove_dir_all(relay.folder()).unwrap();
+    copy_folder(&saved, relay.folder());
+    relay.start();
+    phone.device.move_relay(&format!("ws://127.0.0.1:{}", phone.link.port())).unwrap();
+    phone.connect();
+    let unknown = until("the phone is told that it is unknown", PATIENCE, || phone.status().error);
+    assert_eq!(unknown, SyncError::Closed(CloseReason::There(CloseCode::UnknownDevice)));
+    assert_eq!(phone.device.store().counts().unwrap().unsent_records, 1);
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy_folder(&source, &target);
+        } else {
+            std::fs::copy(source, target).unwrap();
+        }
+    }
+}
+
+#[test]
 fn without_a_login_no_route_of_the_api_answers_and_no_stranger_syncs() {
     use harness::browser::{Browser, request};
     let folder = tempfile::tempdir().unwrap();
@@ -109,7 +153,7 @@ fn without_a_login_no_route_of_the_api_answers_and_no_stranger_syncs() {
             if path == "/api/login" || !path.starts_with("/api/") {
                 continue;
             }
-            let path = path.replace('{', "").replace('}', "");
+            let path = path.replace(['{', '}'], "");
             let origin = format!("http://127.0.0.1:{}", relay.port());
             let answer = request(relay.port(), &method.to_uppercase(), &path, &[("origin", &origin)], "");
             assert_eq!(answer.status, 401, "{method} {path}: {answer:?}");
@@ -142,7 +186,7 @@ fn a_truncated_database_is_kept_and_recovered_and_a_newer_one_is_left_alone() {
     std::fs::copy(&files.database, &newer).unwrap();
     rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 999).unwrap();
     let before = std::fs::read(&newer).unwrap();
-    let open = |path: &std::path::Path| {
+    let open = |path: &Path| {
         barid_core::device::Device::open(DeviceConfig {
             path: Some(path.to_owned()),
             seed: files.seed.into(),
@@ -180,13 +224,13 @@ fn a_truncated_database_is_kept_and_recovered_and_a_newer_one_is_left_alone() {
     drop(device);
     let mut phone = Phone::enrol(&relay, folder.path(), "phone");
     phone.connect();
-    harness::wait::until("what was acknowledged comes back", harness::phone::PATIENCE, || {
+    until("what was acknowledged comes back", PATIENCE, || {
         phone.wait_synced();
         (phone.events().len() >= 300).then_some(())
     });
 }
 
-fn write_seed(folder: &std::path::Path, files: &PhoneFiles) -> std::path::PathBuf {
+fn write_seed(folder: &Path, files: &PhoneFiles) -> std::path::PathBuf {
     let path = folder.join("seed");
     std::fs::write(&path, barid_core::id::to_hex(&files.seed)).unwrap();
     path
