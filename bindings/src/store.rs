@@ -1,0 +1,187 @@
+//! Opening a store, enrolling it, and bringing a damaged one back.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use barid_core::batch::Lane;
+use barid_core::clock::system_clock;
+use barid_core::device::{Device, DeviceConfig};
+use barid_core::enrolment::EnrolmentCode;
+use barid_core::identity::Identity;
+use barid_core::model::{Field, FieldType, Kind, Kinds};
+use barid_core::store::{Store, StoreConfig as CoreConfig};
+
+use crate::error::BaridError;
+use crate::records::Records;
+use crate::sync::Sync;
+
+/// What a store is opened with.
+#[derive(Debug, uniffi::Record)]
+pub struct StoreConfig {
+    /// The database file, made if it is not there.
+    pub path: String,
+    /// The device's secret, 32 bytes from [`generate_seed`], kept in the platform's key store.
+    pub seed: Vec<u8>,
+    /// The app's own kinds of records; patrols, events and alerts are known without.
+    #[uniffi(default = [])]
+    pub kinds: Vec<KindDeclaration>,
+}
+
+/// An app's own kind of record.
+#[derive(Debug, Clone, uniffi::Record)]
+pub struct KindDeclaration {
+    /// Its name.
+    pub name: String,
+    /// Fields captured once: who, when, where.
+    pub captured: Vec<String>,
+    /// Fields that people edit.
+    pub editable: Vec<String>,
+    /// The field with the time, in milliseconds since the epoch.
+    #[uniffi(default = None)]
+    pub time: Option<String>,
+    /// The field with the latitude in degrees.
+    #[uniffi(default = None)]
+    pub latitude: Option<String>,
+    /// The field with the longitude in degrees.
+    #[uniffi(default = None)]
+    pub longitude: Option<String>,
+    /// The field with the state.
+    #[uniffi(default = None)]
+    pub state: Option<String>,
+    /// The fields that are searched; none given means every text.
+    #[uniffi(default = None)]
+    pub searched: Option<Vec<String>>,
+}
+
+/// Where a device belongs.
+#[derive(Debug, Clone, uniffi::Record)]
+pub struct Enrolment {
+    /// The relay's address.
+    pub url: String,
+    /// The organisation's id.
+    pub organisation: String,
+    /// The spaces, the default one first.
+    pub spaces: Vec<String>,
+}
+
+/// A device's records, on the device.
+#[derive(Debug, uniffi::Object)]
+pub struct FieldStore {
+    device: Arc<Device>,
+    records: Arc<Records>,
+    sync: Arc<Sync>,
+}
+
+#[uniffi::export]
+impl FieldStore {
+    /// Opens the database, or makes it. Needs no network, now or ever.
+    #[uniffi::constructor]
+    pub fn open(config: StoreConfig) -> Result<Arc<Self>, BaridError> {
+        let device = Arc::new(Device::open(DeviceConfig {
+            path: Some(PathBuf::from(&config.path)),
+            seed: seed(config.seed)?.into(),
+            kinds: kinds(config.kinds),
+            clock: system_clock(),
+        })?);
+        let records = Arc::new(Records::new(device.clone()));
+        let sync = Arc::new(Sync::new(device.clone()));
+        Ok(Arc::new(Self { device, records, sync }))
+    }
+
+    /// Enrols the device with a relay. Needs the network once.
+    pub fn enrol(&self, code: String, label: String) -> Result<Enrolment, BaridError> {
+        let code: EnrolmentCode =
+            code.parse().map_err(|error| BaridError::CodeRejected { why: format!("{error}") })?;
+        Ok(self.device.enrol(&code, &label)?.into())
+    }
+
+    /// Where the device belongs, if it is enrolled.
+    pub fn enrolment(&self) -> Result<Option<Enrolment>, BaridError> {
+        Ok(self.device.enrolment()?.map(Enrolment::from))
+    }
+
+    /// The device's public id.
+    pub fn device_id(&self) -> String {
+        self.device.id().to_string()
+    }
+
+    /// Recording and reading.
+    pub fn records(&self) -> Arc<Records> {
+        self.records.clone()
+    }
+
+    /// Syncing with the relay.
+    pub fn sync(&self) -> Arc<Sync> {
+        self.sync.clone()
+    }
+}
+
+impl From<barid_core::device::Enrolment> for Enrolment {
+    fn from(enrolment: barid_core::device::Enrolment) -> Self {
+        Self {
+            url: enrolment.address.url,
+            organisation: enrolment.organisation.to_string(),
+            spaces: enrolment.spaces.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+/// What came back from a damaged database.
+#[derive(Debug, Clone, uniffi::Record)]
+pub struct RecoverReport {
+    /// Intact batches.
+    pub batches: u64,
+    /// Changes that no relay had, recorded again.
+    pub changes: u64,
+    /// Intact changes that the new store refuses.
+    pub failed: u64,
+}
+
+/// Makes a new device secret.
+#[uniffi::export]
+pub fn generate_seed() -> Vec<u8> {
+    Identity::generate().seed().to_vec()
+}
+
+/// Brings every intact batch and pending change of a damaged database file into a new store.
+#[uniffi::export]
+pub fn recover(damaged: String, into: StoreConfig) -> Result<RecoverReport, BaridError> {
+    let config = CoreConfig {
+        path: Some(PathBuf::from(&into.path)),
+        identity: Some(Arc::new(Identity::from_seed(seed(into.seed)?))),
+        kinds: kinds(into.kinds),
+        ..CoreConfig::in_memory()
+    };
+    let report = Store::recover(damaged.as_ref(), config)?;
+    Ok(RecoverReport {
+        batches: report.batches,
+        changes: report.pending_reauthored + report.entries_reauthored,
+        failed: report.failed,
+    })
+}
+
+fn seed(bytes: Vec<u8>) -> Result<[u8; 32], BaridError> {
+    bytes.try_into().map_err(|_| BaridError::invalid("the seed is not 32 bytes"))
+}
+
+fn kinds(declared: Vec<KindDeclaration>) -> Kinds {
+    let mut kinds = Kinds::built_in();
+    for kind in declared {
+        // What a field holds matters to those who draw forms; these come with the app.
+        let field = |capture: bool| {
+            move |name: &String| Field { name: name.clone(), holds: FieldType::Text, capture }
+        };
+        let fields =
+            kind.captured.iter().map(field(true)).chain(kind.editable.iter().map(field(false))).collect();
+        kinds.declare(Kind {
+            name: kind.name,
+            lane: Lane::Normal,
+            fields,
+            time: kind.time,
+            place: kind.latitude.zip(kind.longitude),
+            state: kind.state,
+            searched: kind.searched,
+        });
+    }
+    kinds
+}
