@@ -146,7 +146,7 @@ fn kotlin() -> Result<(), String> {
     install(&[("mvn", &["maven"]), ("javac", &["openjdk-17-jdk-headless"])])?;
     let library = built("debug").join("libbarid_ffi.so").to_string_lossy().into_owned();
     generate("kotlin", "bindings/kotlin/generated", &library)?;
-    run(program("mvn", &["-B", "-q", "test"], "bindings/kotlin")
+    run(program("mvn", &["-B", "--no-transfer-progress", "test"], "bindings/kotlin")
         .env("BARID_LIBRARY_DIR", built("debug"))
         .env("BARID", built("debug").join("barid")))
 }
