@@ -21,6 +21,7 @@ mod merge;
 mod observe;
 mod open;
 mod outgoing;
+mod progress;
 mod query;
 mod recover;
 mod row;

@@ -170,6 +170,11 @@ impl Membership {
         self.devices.get(&device).map(|standing| &standing.statement)
     }
 
+    /// The batch with the statement about a device that counts.
+    pub fn admitted_by(&self, device: DeviceId) -> Option<BatchId> {
+        self.devices.get(&device).map(|standing| standing.batch)
+    }
+
     /// Every admitted device, by key.
     pub fn devices(&self) -> impl Iterator<Item = &DeviceStatement> {
         self.devices.values().map(|standing| &standing.statement)
