@@ -17,15 +17,18 @@ use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
 use crate::accounts::Accounts;
+use crate::api::ApiState;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::enrolment::Enrolments;
+use crate::live::Live;
 use crate::log::sqlite::SqliteLog;
 use crate::problem::Problem;
 use crate::relay_db::RelayDb;
 use crate::reports::Reports;
 use crate::shutdown::Shutdown;
-use crate::{auth, dashboard, relay};
+use crate::view::Views;
+use crate::{api, auth, dashboard, relay};
 
 /// A running relay, as its handlers see it. Clones share everything.
 #[derive(Clone)]
@@ -50,6 +53,10 @@ pub struct App {
     pub reports: Reports,
     /// Who is linked now.
     pub links: relay::Links,
+    /// The views.
+    pub views: Views,
+    /// What changed in the views, for everyone who looks at them now.
+    pub live: Live,
     /// Where the relay listens.
     pub address: SocketAddr,
     /// The pin of the certificate that is served, if links are encrypted.
@@ -66,6 +73,23 @@ impl std::fmt::Debug for App {
     }
 }
 
+impl App {
+    /// What the routes of the API work with.
+    pub fn api(&self) -> ApiState {
+        ApiState {
+            views: self.views.clone(),
+            live: self.live.clone(),
+            reports: self.reports.clone(),
+            connected: Arc::new({
+                let links = self.links.clone();
+                move || links.connected()
+            }),
+            clock: self.clock.clone(),
+            demo: self.is_demo,
+        }
+    }
+}
+
 const NOT_READY: Problem =
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "the relay is stopping, or cannot write");
 
@@ -77,6 +101,7 @@ pub fn router(app: App) -> Router {
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .merge(dashboard::routes())
+        .merge(api::router(app.api()))
         .layer(DefaultBodyLimit::max(app.config.body_len_max))
         .layer(middleware::from_fn_with_state(app.clone(), auth::guard))
         .layer(middleware::from_fn(secure_headers))

@@ -15,6 +15,7 @@ use barid_server::admin::init::{Init, init};
 use barid_server::admin::organisation::{self, Names};
 use barid_server::config::{Config, Flags};
 use barid_server::data_dir::DataDir;
+use barid_server::materialiser;
 use barid_server::relay_db::RelayDb;
 use barid_server::secret::Secret;
 use barid_server::serve::Server;
@@ -72,6 +73,13 @@ enum Command {
     /// Makes everything in a new directory, which is removed at the end, and prints a link to the
     /// dashboard that signs in once. Nothing else is needed, and no other relay is touched.
     Demo(demo::DemoArgs),
+
+    /// Take the log into the views: started by `barid serve`, never by hand.
+    #[command(hide = true)]
+    Materialise {
+        #[command(flatten)]
+        settings: Box<Flags>,
+    },
 
     /// Add an organisation to the relay, or list them.
     #[command(subcommand)]
@@ -200,6 +208,7 @@ impl Cli {
         match self.command {
             Command::Init(args) => make_relay(&self.data, args),
             Command::Serve { settings: flags } => serve(settings(&flags)?),
+            Command::Materialise { settings: flags } => Ok(materialiser::work(&settings(&flags)?)?),
             Command::Enrol(args) => print_code(&settings(&Flags::default())?, &args),
             Command::Demo(args) => demo::run(args),
             Command::Organisation(OrganisationCommand::Add { name_en, name_ar, kind }) => {
@@ -248,7 +257,7 @@ fn make_relay(data: &Path, args: InitArgs) -> anyhow::Result<()> {
 fn serve(config: Config) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("starting the runtime")?;
     let served = runtime.block_on(async {
-        let server = Server::bind(config, false).await?;
+        let server = Server::bind(config, false).await?.with_worker(materialiser::this_program()?);
         say(format_args!("listening on {}", server.url()))?;
         server.run(stop()).await;
         anyhow::Ok(())

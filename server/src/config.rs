@@ -98,6 +98,10 @@ keys! {
     session_idle_hours_max: u64 = 12, "HOURS";
     /// Wrong passwords within ten minutes, for one name or from one address, after which no more are tried. [default: 10]
     login_attempts_max: u32 = 10, "COUNT";
+    /// Mebibytes of address space for the process that decodes what devices wrote. [default: 2048]
+    materialiser_mebibytes_max: u64 = 2048, "MEBIBYTES";
+    /// Seconds after which that process gives up on one step. [default: 60]
+    materialiser_step_seconds_max: u64 = 60, "SECONDS";
     /// Batches made durable together, at most: more is faster, fewer answers sooner. [default: 256]
     log_group_max: usize = 256, "COUNT";
     /// Batches waiting to be made durable, at most: the bound on the memory of uploads. [default: 512]

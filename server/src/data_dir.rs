@@ -78,6 +78,11 @@ impl DataDir {
         self.root.join("views.db")
     }
 
+    /// Which batches this version of the materialiser could not take in.
+    pub fn aside_db(&self) -> PathBuf {
+        self.root.join("aside.db")
+    }
+
     /// The directory of certificates.
     pub fn tls(&self) -> PathBuf {
         self.root.join("tls")

@@ -23,6 +23,7 @@ use crate::admin::init::{Init, init};
 use crate::admin::organisation::{self, Names};
 use crate::config::{Config, Flags};
 use crate::data_dir::DataDir;
+use crate::materialiser;
 use crate::secret::Secret;
 use crate::serve::Server;
 use crate::shutdown::Shutdown;
@@ -59,7 +60,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send) -> any
     let folder = Folder::make(options.keep.as_deref())?;
     let relay_folder = folder.path.join("relay");
     let organisations = found(&relay_folder)?;
-    let server = bind(&relay_folder, &options).await?;
+    let server = bind(&relay_folder, &options).await?.with_worker(materialiser::this_program()?);
     let login = server.app().accounts.make_login_token(ACCOUNT)?;
     introduce(&server, &login, &folder, options.duration);
 

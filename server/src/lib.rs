@@ -12,6 +12,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod api;
 pub mod app;
 pub mod auth;
 pub mod config;
@@ -19,8 +20,13 @@ pub mod dashboard;
 pub mod data_dir;
 pub mod demo;
 pub mod enrolment;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod fixture;
 pub mod keys;
+pub mod live;
 pub mod log;
+pub mod materialiser;
 mod problem;
 pub mod relay;
 pub mod relay_db;
@@ -30,3 +36,4 @@ pub mod serve;
 pub mod shutdown;
 pub mod tls;
 pub mod trace;
+pub mod view;

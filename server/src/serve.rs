@@ -5,6 +5,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,13 +32,16 @@ use crate::config::Config;
 use crate::data_dir::{DataDir, ServeLock, Serving};
 use crate::enrolment::Enrolments;
 use crate::keys::{self, KeyError};
+use crate::live::Live;
 use crate::log::LogError;
 use crate::log::sqlite::{SqliteLog, SqliteLogOptions};
+use crate::materialiser;
 use crate::relay::Links;
 use crate::relay_db::{OpenRelayDbError, RelayDb};
 use crate::reports::Reports;
 use crate::shutdown::Shutdown;
 use crate::tls::{self, TlsError};
+use crate::view::Views;
 
 /// The relay cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +79,7 @@ pub struct Server {
     app: App,
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    worker: Option<PathBuf>,
     _lock: ServeLock,
 }
 
@@ -125,6 +130,8 @@ impl Server {
             accounts,
             enrolments: Enrolments::new(relay_db.clone(), data.clone(), clock.clone()),
             reports: Reports::new(relay_db.clone(), clock.clone()),
+            views: Views::new(data.clone()),
+            live: Live::new(clock()),
             certificate_pin: served.as_ref().map(|served| served.pin),
             config: Arc::new(config),
             shutdown: Shutdown::default(),
@@ -137,7 +144,13 @@ impl Server {
             address,
             is_demo,
         };
-        Ok(Self { app, listener, tls: served.map(|served| TlsAcceptor::from(served.config)), _lock: lock })
+        let tls = served.map(|served| TlsAcceptor::from(served.config));
+        Ok(Self { app, listener, tls, worker: None, _lock: lock })
+    }
+
+    /// Keeps the views up to date with this program, which is `barid` itself, in a process of its own.
+    pub fn with_worker(self, program: impl Into<PathBuf>) -> Self {
+        Self { worker: Some(program.into()), ..self }
     }
 
     /// Where the relay listens: the real port, also if any was asked for.
@@ -158,9 +171,10 @@ impl Server {
 
     /// Serves until `stop` ends, then lets connections finish within the configured time.
     pub async fn run(self, stop: impl Future<Output = ()> + Send) {
-        let Self { app, listener, tls, _lock } = self;
+        let Self { app, listener, tls, worker, _lock } = self;
         let config = Arc::clone(&app.config);
         let shutdown = app.shutdown.clone();
+        let materialising = worker.map(|program| materialiser::start(&app, program));
         let routes = router(app.clone());
         let places = Arc::new(Semaphore::new(config.connections_max));
         let mut connections = JoinSet::new();
@@ -186,6 +200,7 @@ impl Server {
         drop(listener);
         tracing::info!(connections = connections.len(), "stopping");
         shutdown.begin();
+        app.live.close();
         let drained = async { while connections.join_next().await.is_some() {} };
         let drain_max = Duration::from_secs(config.drain_seconds_max);
         if tokio::time::timeout(drain_max, drained).await.is_err() {
@@ -195,6 +210,9 @@ impl Server {
         // Whatever was queued is committed, and the write-ahead log is folded in.
         if tokio::time::timeout(drain_max, app.log.close()).await.is_err() {
             tracing::warn!("the log was not closed in time");
+        }
+        if let Some(materialising) = materialising {
+            materialising.join().await;
         }
         tracing::info!("stopped");
     }

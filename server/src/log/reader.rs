@@ -1,5 +1,6 @@
 //! Reading the log's file: blocking, from any thread or process, beside the one that writes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -120,6 +121,34 @@ impl LogReader {
         self.with(|connection| match space_row(connection, space)? {
             Some((number, _)) => id_at(connection, number, offset),
             None => Ok(None),
+        })
+    }
+
+    /// When the batch at an offset became durable.
+    pub fn received_at(&self, space: SpaceId, offset: u64) -> Result<Option<Timestamp>, LogError> {
+        self.with(|connection| {
+            let at: Option<i64> = connection
+                .prepare_cached(
+                    "SELECT received_at FROM batch JOIN space ON space.number = batch.space
+                     WHERE space.id = ?1 AND batch_offset = ?2",
+                )?
+                .query_row(params![space.as_bytes(), to_sql(offset)], |row| row.get(0))
+                .optional()?;
+            Ok(at.map(Timestamp::from_millis))
+        })
+    }
+
+    /// Every device that authored anything here, and when the last of it became durable.
+    pub fn last_received(&self) -> Result<BTreeMap<DeviceId, Timestamp>, LogError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT device, max(received_at) FROM chain
+                 JOIN batch ON batch.chain = chain.number AND batch.seq = chain.seq GROUP BY device",
+            )?;
+            let rows = statement.query_map([], |row| {
+                Ok((DeviceId::from_bytes(row.get(0)?), Timestamp::from_millis(row.get(1)?)))
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
         })
     }
 
