@@ -6,4 +6,5 @@ mod api;
 mod hostile;
 mod kills;
 mod merge;
+mod tls;
 mod urgent;

@@ -34,6 +34,8 @@ pub fn barid() -> PathBuf {
 pub struct Relay {
     folder: PathBuf,
     port: u16,
+    /// More flags for `serve`.
+    flags: Vec<String>,
     child: Option<Child>,
 }
 
@@ -45,6 +47,23 @@ pub const ACCOUNT: (&str, &str) = ("duty", "a long enough password 7600");
 impl Relay {
     /// Makes a relay's folder and starts it.
     pub fn new(folder: &Path) -> Self {
+        let mut relay = Self::made(folder);
+        relay.start();
+        relay
+    }
+
+    /// Makes a relay's folder and starts it with the certificate that `init` made, on loopback.
+    pub fn with_tls(folder: &Path) -> Self {
+        let mut relay = Self::made(folder);
+        let tls = relay.folder.join("tls");
+        for (flag, file) in [("--tls-cert", "cert.pem"), ("--tls-key", "key.pem")] {
+            relay.flags.extend([flag.to_owned(), tls.join(file).to_string_lossy().into_owned()]);
+        }
+        relay.start();
+        relay
+    }
+
+    fn made(folder: &Path) -> Self {
         let password = folder.join("password");
         std::fs::create_dir_all(folder).unwrap();
         std::fs::write(&password, ACCOUNT.1).unwrap();
@@ -59,9 +78,7 @@ impl Relay {
             "--password-file",
             password.to_str().unwrap(),
         ]));
-        let mut relay = Self { folder, port: 0, child: None };
-        relay.start();
-        relay
+        Self { folder, port: 0, flags: Vec::new(), child: None }
     }
 
     /// Starts the process again, on the port it had.
@@ -72,6 +89,7 @@ impl Relay {
             .arg("--data")
             .arg(&self.folder)
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])
+            .args(&self.flags)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -79,7 +97,7 @@ impl Relay {
         let ready = lines
             .by_ref()
             .map_while(Result::ok)
-            .find_map(|line| line.split("http://127.0.0.1:").nth(1).map(str::to_owned))
+            .find_map(|line| line.split("://127.0.0.1:").nth(1).map(str::to_owned))
             .expect("the relay says where it listens");
         // Its further output is read and dropped, so that a full pipe never stops it.
         std::thread::spawn(move || lines.for_each(drop));
@@ -147,7 +165,7 @@ impl Relay {
         let printed = run(&mut enrol);
         let code = printed.split_whitespace().find(|word| word.starts_with("BARID1-"));
         let mut code: EnrolmentCode = code.expect("enrol prints a code").parse().unwrap();
-        code.url = format!("ws://127.0.0.1:{port}");
+        code.url = code.url.replace(&format!(":{}", self.port), &format!(":{port}"));
         code
     }
 

@@ -2,7 +2,6 @@
 
 import os
 import pathlib
-import re
 import shutil
 import subprocess
 import sys
@@ -33,15 +32,12 @@ class Relay:
         self.process = subprocess.Popen(
             [os.environ["BARID"], "serve", "--data", self.data, "--listen", "127.0.0.1:0"],
             stdout=subprocess.PIPE, text=True)
-        for line in self.process.stdout:
-            if found := re.search(r"http://(127\.0\.0\.1:\d+)", line):
-                self.address = found.group(1)
-                break
+        if not any("listening on" in line for line in iter(self.process.stdout.readline, "")):
+            raise RuntimeError("the relay did not start")
         threading.Thread(target=self.process.stdout.read, daemon=True).start()
 
     def code(self, label: str) -> str:
-        printed = run("enrol", "--data", self.data, "--organisation", "Border Guard", "--label", label,
-                      "--public-url", f"ws://{self.address}")
+        printed = run("enrol", "--data", self.data, "--organisation", "Border Guard", "--label", label)
         return next(word for word in printed.split() if word.startswith("BARID1-"))
 
     def close(self) -> None:

@@ -9,9 +9,6 @@ class Relay(private val folder: File) : AutoCloseable {
     private val data = File(folder, "relay").path
     private val process: Process
 
-    /** Host and port. */
-    val url: String
-
     init {
         val password = File(folder, "password").apply { writeText("a long enough password 7600") }
         run(
@@ -22,17 +19,14 @@ class Relay(private val folder: File) : AutoCloseable {
             .redirectError(ProcessBuilder.Redirect.INHERIT)
             .start()
         val ready = process.inputStream.bufferedReader()
-        url = generateSequence { ready.readLine() }
-            .firstNotNullOf { Regex("http://(127\\.0\\.0\\.1:\\d+)").find(it)?.groupValues?.get(1) }
+        check(generateSequence { ready.readLine() }.any { "listening on" in it }) { "the relay did not start" }
         // What it says later is read and dropped, so that a full pipe never stops it.
         Thread { ready.forEachLine { } }.apply { isDaemon = true }.start()
     }
 
     /** A one-use enrolment code. */
     fun code(label: String): String {
-        val printed = run(
-            "enrol", "--data", data, "--organisation", "Border Guard", "--label", label, "--public-url", "ws://$url",
-        )
+        val printed = run("enrol", "--data", data, "--organisation", "Border Guard", "--label", label)
         return printed.split(Regex("\\s+")).first { it.startsWith("BARID1-") }
     }
 
