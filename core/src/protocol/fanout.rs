@@ -133,7 +133,10 @@ impl Outbox {
                 }
             }
         }
-        if self.reading.is_some() || self.window.room() == 0 {
+        // Two groups fit the window, so that one is on its way while the other is stored; smaller ones
+        // would cost a commit each.
+        let len_max = (self.window.len() / 2).min(RELAY_READ_LEN_MAX);
+        if self.reading.is_some() || self.window.room() < len_max {
             return;
         }
         let count = self.spaces.len();
@@ -142,8 +145,6 @@ impl Outbox {
             .filter_map(|place| Some((place, self.spaces[place].as_ref()?)))
             .find(|(_, feed)| feed.is_behind());
         if let Some((place, feed)) = behind {
-            // Two groups fit the window, so that one is on its way while the other is stored.
-            let len_max = self.window.room().min(self.window.len() / 2).min(RELAY_READ_LEN_MAX);
             let (space, after) = (feed.space, feed.position);
             outputs.push_back(RelayOutput::ReadLog { space, after, excluding, len_max });
             self.reading = Some(place);

@@ -18,8 +18,8 @@ pub(super) struct Window<K> {
     shrunk_at: Timestamp,
     /// How many were ever sent.
     sent_count: u64,
-    /// How many had been sent when the window, and not a lack of things to send, last held the
-    /// sender back: answers to these say something about the link.
+    /// How many had been sent when the window was last at least half full: answers to these say
+    /// something about the link.
     full_count: u64,
 }
 
@@ -63,7 +63,7 @@ impl<K: PartialEq> Window<K> {
     pub(super) fn sent(&mut self, key: K, len: usize, now: Timestamp) {
         self.in_flight_len += len;
         self.sent_count += 1;
-        if self.room() == 0 {
+        if self.in_flight_len * 2 >= self.len {
             self.full_count = self.sent_count;
         }
         self.in_flight.push_back(Flight { key, len, sent_at: now, number: self.sent_count });
