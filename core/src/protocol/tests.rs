@@ -2,5 +2,7 @@
 
 mod codec;
 mod flow;
+mod handshake;
+mod hostile;
 mod sync;
 mod world;

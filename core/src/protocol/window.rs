@@ -100,12 +100,12 @@ mod tests {
         Timestamp::from_millis(ms)
     }
 
-    /// Keeps the window full of `batch_len` batches over a link of `bytes_a_second` for a minute.
+    /// Keeps the window full of `batch_len` batches over a link of `bytes_a_second` for twenty seconds.
     fn settle(batch_len: usize, bytes_a_second: i64) -> Window<u64> {
         let mut window = Window::new(at(0));
         let (mut next, mut answered, mut free_at) = (0, 0, 0);
         let mut arrivals = VecDeque::new();
-        for now in 0..60_000 {
+        for now in 0..20_000 {
             while window.room() > 0 {
                 free_at = free_at.max(now) + batch_len as i64 * 1_000 / bytes_a_second;
                 arrivals.push_back(free_at);

@@ -172,6 +172,8 @@ pub(super) struct Log {
     /// Batches that came although they were there.
     pub(super) repeated: usize,
     pub(super) reads: usize,
+    /// Checks signatures and bodies, which costs time.
+    pub(super) verifies: bool,
 }
 
 impl Log {
@@ -184,6 +186,7 @@ impl Log {
             verdicts: BTreeMap::new(),
             repeated: 0,
             reads: 0,
+            verifies: false,
         }
     }
 
@@ -204,6 +207,9 @@ impl Log {
     }
 
     fn append(&mut self, batch: &SealedBatch) -> Verdict {
+        if self.verifies && (batch.verify_signature().is_err() || batch.open().is_err()) {
+            return Verdict::Refused(RefuseReason::WrongSignature);
+        }
         if let Some(verdict) = self.verdicts.get(&batch.id()) {
             return *verdict;
         }
