@@ -22,6 +22,9 @@ mod observe;
 mod open;
 mod outgoing;
 mod progress;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod properties;
 mod query;
 mod recover;
 mod row;

@@ -219,7 +219,8 @@ fn unread(connection: &Connection) -> Result<Vec<(SpaceId, i64, Vec<u8>)>, Store
 }
 
 fn spaces_with_waiting(connection: &Connection) -> Result<Vec<(i64, SpaceId)>, StoreError> {
-    let sql = "SELECT DISTINCT s.id, s.space FROM batch b JOIN chain c ON c.id = b.chain
+    let sql =
+        "SELECT DISTINCT s.id, s.space FROM batch b INDEXED BY batch_waiting JOIN chain c ON c.id = b.chain
         JOIN space s ON s.id = c.space WHERE b.state > 0";
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, SpaceId::from_bytes(row.get(1)?))))?;
@@ -508,7 +509,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
 
     /// The batches that are held and not read: number, chain and bytes.
     fn waiting_batches(&self) -> Result<Vec<(i64, i64, Vec<u8>)>, StoreError> {
-        let sql = "SELECT b.id, b.chain, b.bytes FROM batch b JOIN chain c ON c.id = b.chain
+        let sql = "SELECT b.id, b.chain, b.bytes FROM batch b INDEXED BY batch_waiting JOIN chain c ON c.id = b.chain
             WHERE b.state > 0 AND c.space = ?1 ORDER BY b.id";
         let mut statement = self.writing.transaction.prepare_cached(sql)?;
         let rows = statement.query_map([self.number], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;

@@ -148,27 +148,29 @@ impl Store {
     }
 }
 
-/// Takes what is sealed and not acknowledged; `false` if there is more than fits.
+/// Takes what is sealed and not acknowledged; `false` if there is more than fits. Chain after chain, so
+/// that nothing is read or sorted but what is taken.
 fn take_sealed(
     connection: &Connection,
     identity: &Identity,
     lane: Lane,
     wanted: &mut Wanted<'_>,
 ) -> Result<bool, StoreError> {
-    let sql = "SELECT s.space, c.incarnation, b.seq, b.bytes FROM batch b INDEXED BY batch_unacknowledged
-        JOIN chain c ON c.id = b.chain JOIN space s ON s.id = c.space
-        WHERE b.acknowledged = 0 AND c.device = ?1 AND c.lane = ?2 ORDER BY c.space, c.id, b.seq";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query((identity.device().as_bytes(), lane as u8))?;
-    while let Some(row) = rows.next()? {
-        let space = SpaceId::from_bytes(row.get(0)?);
-        let height = wanted.height_sent(space, Incarnation::from_bytes(row.get(1)?), lane);
-        if row.get::<_, i64>(2)? as u64 <= height {
-            continue;
-        }
-        let batch = SealedBatch::parse(row.get::<_, Vec<u8>>(3)?);
-        if !wanted.take(batch.map_err(|_| StoreError::Unreadable("a sealed batch"))?) {
-            return Ok(false);
+    let chains = "SELECT c.id, s.space, c.incarnation FROM chain c JOIN space s ON s.id = c.space
+        WHERE c.device = ?1 AND c.lane = ?2 ORDER BY c.space, c.id";
+    let batches = "SELECT bytes FROM batch WHERE chain = ?1 AND acknowledged = 0 AND seq > ?2 ORDER BY seq";
+    let mut chains = connection.prepare_cached(chains)?;
+    let mut batches = connection.prepare_cached(batches)?;
+    let mut chains = chains.query((identity.device().as_bytes(), lane as u8))?;
+    while let Some(chain) = chains.next()? {
+        let space = SpaceId::from_bytes(chain.get(1)?);
+        let height = wanted.height_sent(space, Incarnation::from_bytes(chain.get(2)?), lane);
+        let mut rows = batches.query((chain.get::<_, i64>(0)?, height as i64))?;
+        while let Some(row) = rows.next()? {
+            let batch = SealedBatch::parse(row.get::<_, Vec<u8>>(0)?);
+            if !wanted.take(batch.map_err(|_| StoreError::Unreadable("a sealed batch"))?) {
+                return Ok(false);
+            }
         }
     }
     Ok(true)

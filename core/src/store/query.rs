@@ -258,11 +258,13 @@ impl Store {
     pub fn count(&self, query: &Query) -> Result<u64, StoreError> {
         self.inner.read(|connection| {
             let mut filter = Filter::new(query);
-            if let Some(space) = query.space {
-                filter.and(
-                    "r.space = (SELECT id FROM space WHERE space = ?)",
-                    [space.as_bytes().to_vec().into()],
-                );
+            match query.space {
+                Some(space) => {
+                    let condition = "r.space = (SELECT id FROM space WHERE space = ?)";
+                    filter.and(condition, [space.as_bytes().to_vec().into()]);
+                }
+                // Says nothing, and lets the index by space and kind be used.
+                None => filter.and("r.space IN (SELECT id FROM space)", []),
             }
             if let Some(kind) = &query.kind {
                 filter.and("r.kind = ?", [kind.clone().into()]);

@@ -81,7 +81,7 @@ pub(super) fn read_memberships(
 }
 
 fn read_membership(connection: &Connection, number: i64, space: SpaceId) -> Result<Membership, StoreError> {
-    let sql = "SELECT b.bytes FROM batch b JOIN chain c ON c.id = b.chain
+    let sql = "SELECT b.bytes FROM batch b INDEXED BY batch_control JOIN chain c ON c.id = b.chain
         WHERE b.control = 1 AND c.space = ?1 ORDER BY b.id";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query([number])?;
