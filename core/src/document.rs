@@ -71,6 +71,9 @@ mod scan;
 mod fixture;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
+mod hostile;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod properties;
 
 use std::fmt;

@@ -60,24 +60,31 @@ impl Document {
         if puts.contains_key(CAPTURE_KEY) {
             return Err(EditError::ReservedName);
         }
-        let deps = self.newest_heads();
+        let deps = self.newest_heads(actor);
         let ops = self.edit_ops(actor, &deps, puts)?;
         if ops.is_empty() {
             return Ok(None);
         }
-        let seq = self.history.seq_in(&self.history.clock_of(&deps)?, actor) + 1;
+        let seq = self.history.last_by(actor).map_or(1, |last| last.seq + 1);
         let start_op = self.history.max_op(&deps) + 1;
         let bytes = encode(&NewChange { actor, seq, start_op, time, deps, ops })?;
         self.apply(&bytes)?;
         Ok(Some(bytes))
     }
 
-    /// The heads to build on: all, or the latest if more than a change can name.
-    fn newest_heads(&self) -> Vec<ChangeHash> {
+    /// The heads to build on: all, or the latest if more than a change can name. The author's own
+    /// is always one of them, or the edit could not follow it.
+    fn newest_heads(&self, actor: ActorId) -> Vec<ChangeHash> {
         let mut heads = self.heads();
         if heads.len() > CHANGE_DEPS_MAX {
-            heads.sort_by_key(|hash| std::cmp::Reverse(self.history.max_op(&[*hash])));
+            let own = self.history.last_by(actor).map(|change| change.hash);
+            heads.sort_by_key(|hash| std::cmp::Reverse((Some(*hash) == own, self.history.max_op(&[*hash]))));
             heads.truncate(CHANGE_DEPS_MAX);
+            // An own change below one of the heads left out is named though it is no head.
+            if let Some(own) = own.filter(|own| !heads.contains(own)) {
+                heads.pop();
+                heads.push(own);
+            }
             heads.sort_unstable();
         }
         heads
@@ -91,7 +98,7 @@ impl Document {
     ) -> Result<Vec<Op>, EditError> {
         let folded = self.fold();
         let live = self.live();
-        let clock = self.history.clock_of(deps)?;
+        let ancestry = self.history.ancestry(deps, 0)?;
         let in_conflict: BTreeSet<&str> =
             folded.conflicts.iter().map(|conflict| conflict.field.as_str()).collect();
         let captured = |name: &str| {
@@ -114,8 +121,7 @@ impl Document {
             if now == put.as_ref() && !in_conflict.contains(key.as_str()) {
                 continue;
             }
-            let seen =
-                replaced.iter().filter(|l| self.history.seq_in(&clock, l.change.actor) >= l.change.seq);
+            let seen = replaced.iter().filter(|l| self.history.includes(&ancestry, l.change));
             let predecessors = within_limits(seen, &mut actors);
             ops.push(Op { key: key.clone(), value: put, predecessors });
         }

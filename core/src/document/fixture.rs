@@ -7,10 +7,10 @@ use automerge::{Automerge, ROOT, ReadDoc, ScalarValue};
 use proptest::prelude::*;
 
 use crate::clock::Timestamp;
-use crate::id::ActorId;
-use crate::model::{Fields, Value};
+use crate::id::{ActorId, ChangeHash};
+use crate::model::{Field, FieldType, Fields, Kind, Value};
 
-use super::{Change, NewChange, Op};
+use super::{CAPTURE_KEY, Change, Document, NewChange, Op, WITHDRAWN_KEY, create, scan};
 
 /// What one edit puts.
 pub(super) type Puts = BTreeMap<String, Option<Value>>;
@@ -118,4 +118,83 @@ pub(super) fn hydrated(automerge: &Automerge) -> BTreeMap<String, ScalarValue> {
             other => panic!("not a scalar: {other:?}"),
         })
         .collect()
+}
+
+pub(super) fn apply(automerge: &mut Automerge, raw: &[u8]) {
+    let change = automerge::Change::from_bytes(raw.to_vec()).unwrap();
+    let _ = change.decode();
+    automerge.apply_changes([change]).unwrap();
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Step {
+    Edit { replica: usize, puts: Puts },
+    Withdraw { replica: usize, withdrawn: bool },
+    Merge { from: usize, into: usize },
+}
+
+pub(super) const REPLICAS: usize = 3;
+
+pub(super) fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..REPLICAS, any_puts()).prop_map(|(replica, puts)| Step::Edit { replica, puts }),
+        1 => (0..REPLICAS, any::<bool>())
+            .prop_map(|(replica, withdrawn)| Step::Withdraw { replica, withdrawn }),
+        4 => (0..REPLICAS, 0..REPLICAS).prop_map(|(from, into)| Step::Merge { from, into }),
+    ]
+}
+
+/// A history: a first change, and what some replicas made of it, ancestors first.
+pub(super) fn any_history() -> impl Strategy<Value = Vec<Vec<u8>>> {
+    (any_fields(), proptest::collection::vec(any_step(), 0..16)).prop_map(|(fields, steps)| {
+        let first = create(actor(0), at(0), &event_like(), &fields).unwrap();
+        let mut replicas: Vec<Document> =
+            (0..REPLICAS).map(|_| Document::from_changes([&first[..]]).unwrap()).collect();
+        let mut all = BTreeMap::from([(scan(&first).unwrap().hash, first.clone())]);
+        let mut history = vec![first];
+        for (time, step) in steps.into_iter().enumerate() {
+            let (replica, puts) = match step {
+                Step::Edit { replica, puts } => (replica, puts),
+                Step::Withdraw { replica, withdrawn } => {
+                    (replica, puts([(WITHDRAWN_KEY, Some(Value::Bool(withdrawn)))]))
+                }
+                Step::Merge { from, into } => {
+                    let hashes: Vec<ChangeHash> =
+                        replicas[from].changes().map(|change| change.hash).collect();
+                    hashes.iter().for_each(|hash| replicas[into].apply(&all[hash]).unwrap());
+                    continue;
+                }
+            };
+            let raw = replicas[replica].edit(actor(replica as u8), at(time as i64), &puts).unwrap();
+            if let Some(raw) = raw {
+                all.insert(scan(&raw).unwrap().hash, raw.clone());
+                history.push(raw);
+            }
+        }
+        history
+    })
+}
+
+pub(super) fn event_like() -> Kind {
+    let mut kind = Kind::undeclared("test");
+    kind.fields = vec![Field::captured("a", FieldType::Text), Field::captured("b", FieldType::Text)];
+    kind
+}
+
+/// What Automerge shows must be what was folded, reserved keys included.
+pub(super) fn assert_same_as_hydrated(document: &Document, automerge: &Automerge) {
+    let mut root = hydrated(automerge);
+    let folded = document.fold();
+    let captured = match root.remove(CAPTURE_KEY) {
+        Some(automerge::ScalarValue::Bytes(cbor)) => crate::model::value::fields_from_cbor(&cbor).unwrap(),
+        _ => Fields::new(),
+    };
+    let withdrawn = root.remove(WITHDRAWN_KEY) == Some(automerge::ScalarValue::Boolean(true));
+    assert!(withdrawn || !folded.withdrawn);
+    for (name, value) in &folded.fields {
+        let shown = root.remove(name).unwrap_or_else(|| to_scalar(&captured[name]));
+        assert_eq!(shown, to_scalar(value));
+    }
+    assert!(root.is_empty());
+    assert!(captured.keys().all(|name| folded.fields.contains_key(name)));
 }

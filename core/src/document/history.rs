@@ -2,8 +2,13 @@
 //!
 //! Whether a change may join depends on the change and its ancestors alone (but for a second change
 //! under a used sequence number), so replicas agree whatever arrives first.
+//!
+//! Ancestry is searched when it is asked for and not stored: a clock for each change would take the
+//! square of the number of authors, and a hostile device can have as many as it likes. A change
+//! starts after all its ancestors, so a search stops where counters fall below what it looks for:
+//! in the ordinary case at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::id::{ActorId, ChangeHash};
 
@@ -12,46 +17,16 @@ use super::{Change, MergeError, Op, OpId};
 /// Changes in an order in which ancestors come first.
 #[derive(Default)]
 pub(super) struct History {
-    known: Vec<Known>,
+    changes: Vec<Change>,
     by_hash: HashMap<ChangeHash, usize>,
-    /// An actor's place in clocks.
-    actors: HashMap<ActorId, usize>,
-    /// By actor: its changes, whose sequence numbers are 1, 2, 3 …
-    by_actor: Vec<Vec<usize>>,
+    /// An actor's changes, whose sequence numbers are 1, 2, 3 …
+    by_actor: HashMap<ActorId, Vec<usize>>,
     heads: BTreeSet<ChangeHash>,
 }
 
-struct Known {
-    change: Change,
-    /// Its author's place in clocks.
-    actor: usize,
-    clock: ActorClock,
-}
-
-/// By actor: the highest sequence number among a change and its ancestors.
-#[derive(Clone, Default)]
-pub(super) struct ActorClock(Vec<u64>);
-
-impl ActorClock {
-    fn get(&self, actor: usize) -> u64 {
-        self.0.get(actor).copied().unwrap_or(0)
-    }
-
-    fn set(&mut self, actor: usize, seq: u64) {
-        if self.0.len() <= actor {
-            self.0.resize(actor + 1, 0);
-        }
-        self.0[actor] = seq;
-    }
-
-    fn join(&mut self, other: &Self) {
-        for (actor, seq) in other.0.iter().enumerate() {
-            if *seq > self.get(actor) {
-                self.set(actor, *seq);
-            }
-        }
-    }
-}
+/// Some changes of a history, by place.
+#[derive(Debug)]
+pub(super) struct Ancestry(HashSet<usize>);
 
 impl History {
     pub(super) fn holds(&self, hash: &ChangeHash) -> bool {
@@ -59,132 +34,141 @@ impl History {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.known.is_empty()
+        self.changes.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.known.len()
+        self.changes.len()
     }
 
     pub(super) fn changes(&self) -> impl Iterator<Item = &Change> {
-        self.known.iter().map(|known| &known.change)
+        self.changes.iter()
     }
 
     pub(super) fn heads(&self) -> &BTreeSet<ChangeHash> {
         &self.heads
     }
 
-    fn find(&self, hash: &ChangeHash) -> Option<&Known> {
-        self.by_hash.get(hash).map(|index| &self.known[*index])
+    /// The changes of an actor, in order.
+    fn by(&self, actor: ActorId) -> &[usize] {
+        self.by_actor.get(&actor).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The change with this hash.
-    pub(super) fn change(&self, hash: &ChangeHash) -> Option<&Change> {
-        self.find(hash).map(|known| &known.change)
-    }
-
-    /// How many changes of an actor are held.
-    fn seqs(&self, actor: ActorId) -> u64 {
-        self.actors.get(&actor).map_or(0, |index| self.by_actor[*index].len() as u64)
+    /// The last change of an actor.
+    pub(super) fn last_by(&self, actor: ActorId) -> Option<&Change> {
+        self.by(actor).last().map(|index| &self.changes[*index])
     }
 
     /// The operation of this name, and the change that it is part of.
     pub(super) fn op(&self, id: OpId) -> Option<(&Change, &Op)> {
-        let own = &self.by_actor[*self.actors.get(&id.actor)?];
+        let (index, op) = self.find_op(id)?;
+        Some((&self.changes[index], op))
+    }
+
+    fn find_op(&self, id: OpId) -> Option<(usize, &Op)> {
+        let own = self.by(id.actor);
         // Each change of an actor has the one before among its ancestors and starts after it.
-        let after = own.partition_point(|i| self.known[*i].change.start_op <= id.counter);
-        let change = &self.known[*own.get(after.checked_sub(1)?)?].change;
+        let after = own.partition_point(|i| self.changes[*i].start_op <= id.counter);
+        let index = *own.get(after.checked_sub(1)?)?;
+        let change = &self.changes[index];
         let op = change.ops.get(usize::try_from(id.counter - change.start_op).ok()?)?;
-        Some((change, op))
-    }
-
-    /// What somebody who holds exactly these changes and their ancestors has seen.
-    pub(super) fn clock_of(&self, deps: &[ChangeHash]) -> Result<ActorClock, MergeError> {
-        let mut clock = ActorClock::default();
-        for dep in deps {
-            clock.join(&self.find(dep).ok_or(MergeError::MissingAncestor(*dep))?.clock);
-        }
-        Ok(clock)
-    }
-
-    /// The highest sequence number of an actor that the clock has seen.
-    pub(super) fn seq_in(&self, clock: &ActorClock, actor: ActorId) -> u64 {
-        self.actors.get(&actor).map_or(0, |index| clock.get(*index))
+        Some((index, op))
     }
 
     /// The highest operation counter among these changes and their ancestors.
     pub(super) fn max_op(&self, deps: &[ChangeHash]) -> u64 {
         // A change starts after all its ancestors, so only the last ones count.
-        deps.iter().filter_map(|dep| self.change(dep)).map(Change::last_op).max().unwrap_or(0)
+        let held = deps.iter().filter_map(|dep| self.by_hash.get(dep));
+        held.map(|index| self.changes[*index].last_op()).max().unwrap_or(0)
+    }
+
+    /// These changes and their ancestors, but for those that end before the counter.
+    pub(super) fn ancestry(&self, deps: &[ChangeHash], down_to: u64) -> Result<Ancestry, MergeError> {
+        let mut seen = HashSet::new();
+        let mut next = Vec::new();
+        for dep in deps {
+            next.push(*self.by_hash.get(dep).ok_or(MergeError::MissingAncestor(*dep))?);
+        }
+        while let Some(index) = next.pop() {
+            let change = &self.changes[index];
+            if change.last_op() >= down_to && seen.insert(index) {
+                next.extend(change.deps.iter().filter_map(|dep| self.by_hash.get(dep)));
+            }
+        }
+        Ok(Ancestry(seen))
+    }
+
+    /// Whether the ancestry was seen to have this change.
+    pub(super) fn includes(&self, ancestry: &Ancestry, change: &Change) -> bool {
+        self.by_hash.get(&change.hash).is_some_and(|index| ancestry.0.contains(index))
     }
 
     /// Whether a change may join. Everything that Automerge would panic on, drop or write back
     /// differently, and that the scan could not know.
     pub(super) fn check(&self, change: &Change) -> Result<(), MergeError> {
-        let clock = self.clock_of(&change.deps)?;
-        if change.seq != self.seq_in(&clock, change.actor) + 1 {
-            return Err(MergeError::WrongSeq { seq: change.seq });
-        }
+        let Change { seq, start_op, .. } = *change;
+        let own = self.by(change.actor);
+        let at = |seq: u64| usize::try_from(seq).ok().and_then(|i| own.get(i)).copied();
+        let before = seq.checked_sub(2).and_then(at);
+        let same = seq.checked_sub(1).and_then(at);
+        let replaced = || change.ops.iter().flat_map(|op| &op.predecessors);
+        let down_to = replaced()
+            .map(|id| id.counter)
+            .chain(before.into_iter().chain(same).map(|i| self.changes[i].last_op()))
+            .min()
+            .unwrap_or(u64::MAX);
+        let ancestry = self.ancestry(&change.deps, down_to)?;
+
         // Not merely "greater": a leap to the end of the counter would lock everybody out.
-        if change.start_op != self.max_op(&change.deps) + 1 {
-            return Err(MergeError::WrongStart { start_op: change.start_op });
+        if start_op != self.max_op(&change.deps) + 1 {
+            return Err(MergeError::WrongStart { start_op });
+        }
+        let follows = seq == 1 || before.is_some_and(|index| ancestry.0.contains(&index));
+        if !follows || same.is_some_and(|index| ancestry.0.contains(&index)) {
+            return Err(MergeError::WrongSeq { seq });
         }
         for op in &change.ops {
-            for predecessor in &op.predecessors {
-                let replaced = self.op(*predecessor).filter(|(by, replaced)| {
-                    by.seq <= self.seq_in(&clock, by.actor)
-                        && replaced.key == op.key
-                        && replaced.value.is_some()
-                });
-                if replaced.is_none() {
-                    return Err(MergeError::UnknownPredecessor);
-                }
+            let is_put_before = |id: &OpId| {
+                self.find_op(*id).is_some_and(|(index, replaced)| {
+                    ancestry.0.contains(&index) && replaced.key == op.key && replaced.value.is_some()
+                })
+            };
+            if !op.predecessors.iter().all(is_put_before) {
+                return Err(MergeError::UnknownPredecessor);
             }
         }
-        if self.seqs(change.actor) >= change.seq {
-            return Err(MergeError::DuplicateSeq { seq: change.seq });
+        if same.is_some() {
+            return Err(MergeError::DuplicateSeq { seq });
         }
         Ok(())
     }
 
     /// Adds a change that [`check`](Self::check) let pass.
-    pub(super) fn push(&mut self, change: Change) -> Result<(), MergeError> {
-        let mut clock = self.clock_of(&change.deps)?;
-        let actors = self.actors.len();
-        let actor = *self.actors.entry(change.actor).or_insert(actors);
-        if actor == self.by_actor.len() {
-            self.by_actor.push(Vec::new());
-        }
-        clock.set(actor, change.seq);
+    pub(super) fn push(&mut self, change: Change) {
         for dep in &change.deps {
             self.heads.remove(dep);
         }
+        let index = self.changes.len();
         self.heads.insert(change.hash);
-        self.by_actor[actor].push(self.known.len());
-        self.by_hash.insert(change.hash, self.known.len());
-        self.known.push(Known { change, actor, clock });
-        Ok(())
+        self.by_actor.entry(change.actor).or_default().push(index);
+        self.by_hash.insert(change.hash, index);
+        self.changes.push(change);
     }
 
     /// The changes that are neither ancestor nor descendant of any of the given ones, the latest
     /// first.
     pub(super) fn concurrent_with_all(&self, changes: &[&Change]) -> Vec<&Change> {
-        // What the given ones know together, and the first of each actor that others may know:
-        // one pass, because a hostile author can withdraw a record ten thousand times.
-        let mut known = ActorClock::default();
-        let mut first_seqs: BTreeMap<usize, u64> = BTreeMap::new();
-        for change in changes.iter().filter_map(|change| self.find(&change.hash)) {
-            known.join(&change.clock);
-            let first = first_seqs.entry(change.actor).or_insert(u64::MAX);
-            *first = change.change.seq.min(*first);
+        let given: Vec<ChangeHash> = changes.iter().map(|change| change.hash).collect();
+        let Ok(Ancestry(ancestors)) = self.ancestry(&given, 0) else { return Vec::new() };
+        let mut descendants: HashSet<ChangeHash> = given.into_iter().collect();
+        let mut concurrent = Vec::new();
+        for (index, change) in self.changes.iter().enumerate() {
+            if change.deps.iter().any(|dep| descendants.contains(dep)) {
+                descendants.insert(change.hash);
+            } else if !ancestors.contains(&index) {
+                concurrent.push(change);
+            }
         }
-        let mut concurrent: Vec<&Change> = self
-            .known
-            .iter()
-            .filter(|k| k.change.seq > known.get(k.actor))
-            .filter(|k| first_seqs.iter().all(|(actor, first)| k.clock.get(*actor) < *first))
-            .map(|k| &k.change)
-            .collect();
         concurrent.sort_by_key(|c| std::cmp::Reverse((c.last_op(), c.actor)));
         concurrent
     }

@@ -88,7 +88,7 @@ impl Document {
         let mut batch = Vec::new();
         for (change, bytes) in in_causal_order(raw)? {
             document.history.check(&change)?;
-            document.history.push(change)?;
+            document.history.push(change);
             batch.push(automerge_change(bytes)?);
         }
         if batch.is_empty() {
@@ -113,7 +113,7 @@ impl Document {
         for change in automerge.get_changes(&[]) {
             let change = scan(change.raw_bytes())?;
             history.check(&change)?;
-            history.push(change)?;
+            history.push(change);
         }
         if history.is_empty() {
             return Err(MergeError::Empty);
@@ -134,7 +134,8 @@ impl Document {
         }
         self.history.check(&change)?;
         self.automerge.apply_changes([automerge_change(raw)?])?;
-        self.history.push(change)
+        self.history.push(change);
+        Ok(())
     }
 
     /// Whether the change is part of this document.
