@@ -115,14 +115,17 @@ fn authority_params(common_name: &str) -> CertificateParams {
     params
 }
 
-/// From yesterday, for clocks that are behind, for so many years.
+/// From the beginning of 2026, for so many years from now. Phones verify at that moment, because a
+/// clock in the desert may be years off; when a certificate was made is nobody's concern.
 fn set_validity(params: &mut CertificateParams, years: i16) {
-    let ymd = |date: jiff::civil::Date| {
-        rcgen::date_time_ymd(i32::from(date.year()), date.month().unsigned_abs(), date.day().unsigned_abs())
-    };
     let today = jiff::tz::Offset::UTC.to_datetime(jiff::Timestamp::now()).date();
-    params.not_before = ymd(today.yesterday().unwrap_or(today));
-    params.not_after = ymd(today.checked_add(jiff::Span::new().years(years)).unwrap_or(today));
+    let end = today.checked_add(jiff::Span::new().years(years)).unwrap_or(today);
+    params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+    params.not_after = rcgen::date_time_ymd(
+        i32::from(end.year()).max(2027),
+        end.month().unsigned_abs(),
+        end.day().unsigned_abs().min(28),
+    );
 }
 
 /// Reads what is to be served, or nothing where plain HTTP is safe.

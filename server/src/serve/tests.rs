@@ -254,6 +254,58 @@ async fn plain_http_is_for_loopback_alone() {
     assert!(refused.to_string().contains("--tls-cert"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_enrols_over_tls_by_the_pin_of_its_code_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let spec = Init {
+        name_ar: "م".to_owned(),
+        name_en: "c".to_owned(),
+        organisation: Names { ar: "أ".to_owned(), en: "a".to_owned(), kind: "police".to_owned() },
+        account: "salma".to_owned(),
+        password: Some(Secret::new(PASSWORD)),
+        hosts: vec![],
+        settings: Flags::default(),
+    };
+    let made = init(dir.path(), spec).unwrap();
+    let tls = dir.path().join("tls");
+    let flags = Flags {
+        listen: Some("127.0.0.1:0".parse().unwrap()),
+        tls_cert: Some(tls.join("cert.pem")),
+        tls_key: Some(tls.join("key.pem")),
+        ..Flags::default()
+    };
+    let server = Server::bind(Config::load(dir.path(), None, &flags).unwrap(), false).await.unwrap();
+    let config = Arc::clone(&server.app().config);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let served = tokio::spawn(server.run(async {
+        let _ = stopped.await;
+    }));
+    let phone = tokio::task::spawn_blocking(move || {
+        let device = |seed: u8| {
+            barid_core::device::Device::open(barid_core::device::DeviceConfig {
+                path: None,
+                seed: [seed; 32].into(),
+                kinds: barid_core::model::Kinds::built_in(),
+                clock: system_clock(),
+            })
+            .unwrap()
+        };
+        let code = crate::admin::enrol::enrol(&config, None, made.organisation, "P1").unwrap();
+        assert!(code.url.starts_with("wss://127.0.0.1:"), "{}", code.url);
+        let mut forged = code.clone();
+        forged.certificate_pin = Some([1; 32]);
+        assert!(device(1).enrol(&forged, "").is_err());
+        forged.certificate_pin = None;
+        assert!(device(1).enrol(&forged, "").is_err());
+        let enrolment = device(1).enrol(&code, "").unwrap();
+        assert_eq!((enrolment.organisation, enrolment.spaces.len()), (made.organisation, 2));
+        assert!(device(2).enrol(&code, "").is_err(), "the code is used up");
+    });
+    phone.await.unwrap();
+    stop.send(()).unwrap();
+    served.await.unwrap();
+}
+
 #[tokio::test]
 async fn a_directory_without_a_relay_says_how_to_make_one() {
     let dir = tempfile::tempdir().unwrap();
