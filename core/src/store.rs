@@ -32,6 +32,9 @@ mod schema;
 mod search;
 mod space;
 mod track;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod trouble;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -361,9 +364,11 @@ fn begin(connection: &mut Connection, config: &StoreConfig) -> Result<Begun, Ope
         }
         _ => {}
     }
-    let revision = transaction
-        .query_row("SELECT coalesce(max(revision), 0) FROM record", [], |row| row.get(0))
-        .map_err(database)?;
+    // Pending rows count too: a write of tracks alone changes no record, and the next write must not
+    // take its number, or the two would be sealed as one.
+    let sql = "SELECT max(coalesce((SELECT max(revision) FROM record), 0),
+        coalesce((SELECT max(write_group) FROM pending), 0))";
+    let revision = transaction.query_row(sql, [], |row| row.get(0)).map_err(database)?;
     transaction.commit().map_err(database)?;
     let memberships = space::read_memberships(connection)
         .map_err(|source| OpenError::Unreadable { source: Box::new(source) })?;

@@ -7,8 +7,14 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 const COMPLETED: &[u8] = b"a barid store is beside this file\n";
+
+/// A process that this one is just starting has a copy of every open file for a moment, of a lock
+/// that was let go as well.
+const TRIES: usize = 5;
+const TRY_AGAIN: Duration = Duration::from_millis(10);
 
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -31,10 +37,14 @@ impl Lock {
             .create(true)
             .truncate(false)
             .open(beside(path, ".lock"))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        let mut tries = 0..TRIES;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Self { file })),
+                Err(TryLockError::Error(error)) => return Err(error),
+                Err(TryLockError::WouldBlock) if tries.next().is_none() => return Ok(None),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(TRY_AGAIN),
+            }
         }
     }
 

@@ -47,6 +47,9 @@ pub enum WriteError {
     /// One write does more than one batch can carry.
     #[error("recording: one write is more than one batch can carry")]
     TooMuch,
+    /// Something earlier in the write failed halfway, and the closure passed over the error.
+    #[error("recording: an error earlier in this write was passed over")]
+    PassedOver,
     /// The database failed.
     #[error("recording: the store failed")]
     Store(#[from] StoreError),
@@ -70,6 +73,8 @@ pub struct WriteGroup<'a, 'b> {
     pub(super) writing: &'a mut Writing<'b>,
     pub(super) now: Timestamp,
     filled: BTreeMap<(SpaceId, Lane), Filled>,
+    /// Something is half-done, so the whole write must not be kept.
+    is_broken: bool,
 }
 
 impl std::fmt::Debug for WriteGroup<'_, '_> {
@@ -90,7 +95,9 @@ impl Store {
         }
         self.inner.transaction(|writing| {
             let now = self.inner.now();
-            write(&mut WriteGroup { writing, now, filled: BTreeMap::new() })
+            let mut group = WriteGroup { writing, now, filled: BTreeMap::new(), is_broken: false };
+            let written = write(&mut group)?;
+            if group.is_broken() { Err(WriteError::PassedOver) } else { Ok(written) }
         })
     }
 }
@@ -135,11 +142,13 @@ impl WriteGroup<'_, '_> {
         let raw = create(actor, self.now)?;
         let target = Target { space: number, space_id: space, kind, record: id };
         let change = read_back(&raw)?;
-        let place = self.insert_pending(&target, lane, &raw)?;
-        match self.writing.apply(&target, chain, &change, &raw, place)? {
-            Outcome::Applied => Ok(()),
-            _ => Err(StoreError::Unreadable("a record that was just made").into()),
-        }
+        self.whole(|w| {
+            let place = w.insert_pending(&target, lane, &raw)?;
+            match w.writing.apply(&target, chain, &change, &raw, place)? {
+                Outcome::Applied => Ok(()),
+                _ => Err(StoreError::Unreadable("a record that was just made").into()),
+            }
+        })
     }
 
     /// Sets and, with `None`, removes fields of a record. Setting a field that is in conflict
@@ -173,14 +182,16 @@ impl WriteGroup<'_, '_> {
         let number = self.space(space)?;
         let (chain, _) = self.own_chain(number, space, Lane::Bulk)?;
         let body = chunk.to_bytes()?;
-        if track::insert(self.writing.transaction, number, chain, &chunk, &body)? != Outcome::Applied {
-            return Ok(());
-        }
-        self.fill(space, Lane::Bulk, 1 + body.len())?;
-        let changed = Changed { space, kind: TRACK.to_owned(), id: chunk.patrol };
-        self.insert_pending_row(space, Lane::Bulk, None, chunk.id, &body)?;
-        self.writing.changed.push(changed);
-        Ok(())
+        self.whole(|w| {
+            if track::insert(w.writing.transaction, number, chain, &chunk, &body)? != Outcome::Applied {
+                return Ok(());
+            }
+            w.fill(space, Lane::Bulk, 1 + body.len())?;
+            let changed = Changed { space, kind: TRACK.to_owned(), id: chunk.patrol };
+            w.insert_pending_row(space, Lane::Bulk, None, chunk.id, &body)?;
+            w.writing.changed.push(changed);
+            Ok(())
+        })
     }
 
     /// A record as it is now, with what this write has done to it.
@@ -217,15 +228,35 @@ impl WriteGroup<'_, '_> {
         let record = self.writing.open_record(row, kind)?;
         let Some(raw) = record.document.edit(actor, now, puts)? else { return Ok(()) };
         let target = Target { space: number, space_id: space, kind, record: id };
-        let change = read_back(&raw)?;
-        let place = self.insert_pending(&target, lane, &raw)?;
-        self.writing.insert_entry(row, chain, &change, place)?;
-        self.writing.mark_changed(row);
-        self.writing.changed.push(target.changed());
-        Ok(())
+        // The open document has the change by now.
+        self.whole(|w| {
+            let change = read_back(&raw)?;
+            let place = w.insert_pending(&target, lane, &raw)?;
+            w.writing.insert_entry(row, chain, &change, place)?;
+            w.writing.mark_changed(row);
+            w.writing.changed.push(target.changed());
+            Ok(())
+        })
     }
 
+    /// Does what must be done to its end, or spoil the write.
+    fn whole<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T, WriteError>) -> Result<T, WriteError> {
+        self.is_broken = true;
+        let done = step(self)?;
+        self.is_broken = false;
+        Ok(done)
+    }
+
+    /// SQLite itself ends a transaction on some errors; what follows would be kept one by one.
+    fn is_broken(&self) -> bool {
+        self.is_broken || self.writing.transaction.is_autocommit()
+    }
+
+    /// The number of a space. Whatever a write does begins by asking for it.
     pub(super) fn space(&self, space: SpaceId) -> Result<i64, WriteError> {
+        if self.is_broken() {
+            return Err(WriteError::PassedOver);
+        }
         space::number(self.writing.transaction, space)?.ok_or(WriteError::UnknownSpace(space))
     }
 
