@@ -2,6 +2,7 @@
 
 mod codec;
 mod flow;
+mod golden;
 mod handshake;
 mod hostile;
 mod sync;
