@@ -11,16 +11,17 @@ pub mod room;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::Router;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::response::Response;
 use axum::routing::get;
+use axum::{Extension, Router};
 use barid_core::id::{DeviceId, SpaceId};
 use barid_core::limits::FRAME_LEN_MAX;
 use tokio::sync::Notify;
 
 use crate::app::App;
+use crate::serve::ConnectionPlace;
 use room::{LinkId, Room};
 
 /// The route of devices. It needs no login: a device proves itself with its key.
@@ -28,11 +29,16 @@ pub fn routes() -> Router<App> {
     Router::new().route("/sync", get(open))
 }
 
-async fn open(State(app): State<App>, upgrade: WebSocketUpgrade) -> Response {
-    upgrade
-        .max_message_size(FRAME_LEN_MAX)
-        .max_frame_size(FRAME_LEN_MAX)
-        .on_upgrade(move |socket| connection::run(app, socket))
+async fn open(
+    State(app): State<App>,
+    place: Option<Extension<ConnectionPlace>>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
+    upgrade.max_message_size(FRAME_LEN_MAX).max_frame_size(FRAME_LEN_MAX).on_upgrade(async move |socket| {
+        connection::run(app, socket).await;
+        // A link counts among the connections for as long as it lives.
+        drop(place);
+    })
 }
 
 /// Who is linked now; clones share it.

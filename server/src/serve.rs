@@ -176,7 +176,8 @@ impl Server {
         let shutdown = app.shutdown.clone();
         let materialising = worker.map(|program| materialiser::start(&app, program));
         let routes = router(app.clone());
-        let places = Arc::new(Semaphore::new(config.connections_max));
+        let places_max = config.connections_max.clamp(1, 1_000_000);
+        let places = Arc::new(Semaphore::new(places_max));
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);
         tracing::info!(address = %app.address, "serving");
@@ -201,7 +202,12 @@ impl Server {
         tracing::info!(connections = connections.len(), "stopping");
         shutdown.begin();
         app.live.close();
-        let drained = async { while connections.join_next().await.is_some() {} };
+        let everybody = u32::try_from(places_max).unwrap_or(u32::MAX);
+        let drained = async {
+            while connections.join_next().await.is_some() {}
+            // Links have left their connections; they give back their places when they end.
+            let _ = places.acquire_many(everybody).await;
+        };
         let drain_max = Duration::from_secs(config.drain_seconds_max);
         if tokio::time::timeout(drain_max, drained).await.is_err() {
             tracing::warn!(connections = connections.len(), "connections did not end in time");

@@ -70,7 +70,7 @@ impl SqliteLog {
         let writer = LogWriter::open(path, options.clock)?;
         let reader = Arc::new(LogReader::open(path)?);
         let (publish, state) = watch::channel(Arc::new(writer.state()));
-        let (requests, queue) = mpsc::channel(options.queue_max.max(1));
+        let (requests, queue) = mpsc::channel(options.queue_max.clamp(1, 100_000));
         let group_max = options.group_max.max(1);
         let is_writable = Arc::new(AtomicBool::new(true));
         let thread = Thread { writer, publish, is_writable: Arc::clone(&is_writable), group_max };

@@ -216,6 +216,31 @@ async fn a_client_that_says_nothing_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_counts_among_the_connections_for_as_long_as_it_lives() {
+    let relay = relay(Flags { connections_max: Some(1), ..Flags::default() }).await;
+    let address = relay.app.address;
+    let tried = tokio::task::spawn_blocking(move || {
+        let ask = |request: &str, wait: Duration| {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.set_read_timeout(Some(wait)).unwrap();
+            stream.write_all(format!("{request}\r\nHost: {address}\r\n\r\n").as_bytes()).unwrap();
+            let mut status = [0; 12];
+            stream
+                .read_exact(&mut status)
+                .map(|()| (String::from_utf8_lossy(&status[9..]).into_owned(), stream))
+        };
+        let upgrade = "GET /sync HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                       Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+        let (status, link) = ask(upgrade, Duration::from_secs(20)).unwrap();
+        assert_eq!(status, "101");
+        assert!(ask("GET /livez HTTP/1.1", Duration::from_millis(300)).is_err());
+        drop(link);
+        ask("GET /livez HTTP/1.1\r\nConnection: close", Duration::from_secs(20)).unwrap().0
+    });
+    assert_eq!(tried.await.unwrap(), "200");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_is_told_to_stop_stops_and_leaves_a_closed_log() {
     let mut relay = relay(Flags { drain_seconds_max: Some(1), ..Flags::default() }).await;
     // A connection that idles must not hold it up.
