@@ -95,6 +95,9 @@ enum Command {
     /// database, which the device then opens as its own. The damaged file is not changed.
     Recover(recover::RecoverArgs),
 
+    /// Print the description of the API: the OpenAPI document that `/api/openapi.json` serves.
+    Openapi,
+
     /// Print every setting with its meaning, its unit and the value that counts now.
     ///
     /// A flag of `barid serve` wins over the environment (`BARID_` and the key in capitals), the
@@ -227,6 +230,9 @@ impl Cli {
             Command::Recover(args) => {
                 settings(&Flags::default())?;
                 recover::run(&args)
+            }
+            Command::Openapi => {
+                say(format_args!("{}", barid_server::api::openapi::describe().to_pretty_json()?))
             }
             Command::Config { settings: flags } => {
                 let config = Config::load(&self.data, self.config.as_deref(), &flags)?;

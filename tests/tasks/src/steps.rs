@@ -113,10 +113,11 @@ fn python_venv() -> Result<String, String> {
 
 fn openapi() -> Result<(), String> {
     let python = python_venv()?;
-    let document = built("openapi.json").to_string_lossy().into_owned();
+    let path = built("openapi.json");
+    let file = std::fs::File::create(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     let barid = built("debug").join("barid").to_string_lossy().into_owned();
-    run(&mut program(&barid, &["openapi", "--output", &document], "."))?;
-    run(&mut program(&python, &["-m", "openapi_spec_validator", &document], "."))
+    run(program(&barid, &["openapi"], ".").stdout(file))?;
+    run(&mut program(&python, &["-m", "openapi_spec_validator", &path.to_string_lossy()], "."))
 }
 
 fn pages() -> Result<(), String> {
