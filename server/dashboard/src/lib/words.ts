@@ -8,6 +8,7 @@ export const EVENT_TYPES = [
 ] as const;
 export const ALERT_TYPES = ['sos', 'hazard', 'overdue', 'geofence', 'tasking'] as const;
 export const LAYERS = ['border_crossing', 'cross_border_crime', 'crisis_rescue', 'other'] as const;
+export const CATEGORIES = ['rescue', 'environment', 'operation', 'security', 'other'] as const;
 export const PRIORITIES = [0, 100, 200, 300] as const;
 export const OPERATIONAL_STATES = ['new', 'active', 'resolved'] as const;
 export const ALERT_STATES = ['raised', 'acknowledged', 'responding', 'cleared', 'cancelled'] as const;

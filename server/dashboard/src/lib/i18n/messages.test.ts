@@ -64,6 +64,7 @@ describe('messages', () => {
   it('name every word of the closed vocabularies', () => {
     const expected = [
       ...[...words.EVENT_TYPES, ...words.ALERT_TYPES].map((word) => `type-${word}`),
+      ...words.CATEGORIES.map((word) => `category-${word}`),
       ...words.LAYERS.map((word) => `layer-${word}`),
       ...words.PRIORITIES.map((word) => `priority-${word}`),
       ...[...words.OPERATIONAL_STATES, ...words.ALERT_STATES].map((word) => `state-${word}`),
