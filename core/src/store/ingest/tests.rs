@@ -1,15 +1,16 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use super::taking::UNREAD;
 use super::*;
-use crate::batch::{ChangeEntry, SealSpec, seal};
+use crate::batch::{BatchKind, ChangeEntry, Entry, SealSpec, seal};
 use crate::clock::Timestamp;
 use crate::control::admit_device;
-use crate::document::{NewChange, Op, create, encode};
-use crate::id::{ActorId, Incarnation};
+use crate::document::{NewChange, Op, create, encode, scan};
+use crate::id::{ActorId, ChainId, Incarnation, RecordId};
 use crate::identity::Identity;
 use crate::model::{Fields, Kind};
 use crate::store::fixture::{BUDGET, World, chunk, event, sets};
-use crate::store::{Query, StoreConfig};
+use crate::store::{Query, StoreConfig, TRACK};
 
 fn put(store: &Store, space: SpaceId, title: &str) -> RecordId {
     store.write(|w| w.put(space, "event", None, event(title, 26.3, 13.4))).unwrap()
