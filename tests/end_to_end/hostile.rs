@@ -3,11 +3,18 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use barid_core::batch::{BatchKind, ChangeEntry, Entry, Lane, SealSpec, seal};
 use barid_core::client::SyncError;
-use barid_core::clock::system_clock;
-use barid_core::device::DeviceConfig;
+use barid_core::clock::{Timestamp, system_clock};
+use barid_core::control::{RefuseReason, RetryReason};
+use barid_core::device::{Device, DeviceConfig};
+use barid_core::engine::{Link, LinkInput};
+use barid_core::id::{BatchId, Incarnation, RecordId};
+use barid_core::identity::Identity;
+use barid_core::limits::BATCH_LEN_MAX;
 use barid_core::model::Kinds;
 use barid_core::protocol::{CloseCode, CloseReason};
 use barid_core::store::OpenError;
@@ -56,6 +63,53 @@ impl RawLink {
         self.0.write_all(&frame).ok();
     }
 
+    /// The next binary message of the relay, which masks nothing.
+    fn receive(&mut self) -> Vec<u8> {
+        let mut head = [0; 2];
+        self.0.read_exact(&mut head).unwrap();
+        assert_eq!(head[0], 0x82, "a whole binary message");
+        let len = match head[1] {
+            126 => {
+                let mut len = [0; 2];
+                self.0.read_exact(&mut len).unwrap();
+                usize::from(u16::from_be_bytes(len))
+            }
+            len => usize::from(len),
+        };
+        let mut payload = vec![0; len];
+        self.0.read_exact(&mut payload).unwrap();
+        payload
+    }
+
+    /// The relay's next word on a batch; what it sends of the log meanwhile is passed over.
+    fn verdict(&mut self) -> Vec<u8> {
+        loop {
+            let frame = self.receive();
+            if matches!(frame[0], 0x11 | 0x12) {
+                return frame;
+            }
+        }
+    }
+
+    /// Opens a link as an enrolled device, by the real session.
+    fn handshake(&mut self, device: &Device, files: &PhoneFiles) {
+        let identity = Arc::new(Identity::from_seed(files.seed));
+        let relay = device.enrolment().unwrap().unwrap().relay;
+        let now = system_clock()();
+        let mut link = Link::begin(device.store(), identity, relay, [3; 16], now).unwrap();
+        while !link.is_up_to_date() {
+            while let Some(frame) = link.next_frame() {
+                self.send(&frame);
+            }
+            let frame = self.receive();
+            link.handle(LinkInput::Frame(frame), now).unwrap();
+            assert_eq!(link.closed(), None);
+        }
+        while let Some(frame) = link.next_frame() {
+            self.send(&frame);
+        }
+    }
+
     /// Everything that comes until the relay hangs up.
     fn answer(mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -96,6 +150,70 @@ fn frames_from_a_stranger_get_a_reason_and_disturb_nobody() {
 
     phone.put_event(event_fields(1));
     phone.wait_synced();
+}
+
+#[test]
+fn a_bad_batch_gets_its_reason_and_the_link_and_everybody_else_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let relay = Relay::new(folder.path());
+    let files = PhoneFiles::new(folder.path(), "phone");
+    let mut phone = Phone::enrol(&relay, folder.path(), "phone");
+    phone.sync_once();
+    let batch_by = |seed: [u8; 32], incarnation: u8| {
+        let record = RecordId::from_bytes([incarnation; 16]);
+        let change = Entry::Change(ChangeEntry {
+            record,
+            kind: "event".to_owned(),
+            continues: false,
+            change: vec![7; 40],
+        });
+        let spec = SealSpec {
+            key: &Identity::from_seed(seed),
+            incarnation: Incarnation::from_bytes([incarnation; 8]),
+            space: phone.space,
+            lane: Lane::Normal,
+            seq: 1,
+            prev: BatchId::from_bytes([0; 32]),
+            control_head: BatchId::from_bytes([0; 32]),
+            kind: BatchKind::Entries,
+            claimed_time: Timestamp::from_millis(1),
+            seed: [5; 16],
+        };
+        let batch = seal(spec, &[change]).unwrap();
+        (batch.id(), batch.as_bytes().to_vec())
+    };
+    let push = |batch: &[u8]| [&[0x10, 0][..], batch].concat();
+    let answer = |batch: BatchId, kind: u8, code: u8| [&[0x12][..], batch.as_bytes(), &[kind, code]].concat();
+
+    let mut link = RawLink::open(relay.port());
+    link.handshake(&phone.device, &files);
+    // The signature lies right before the body.
+    let (id, mut bytes) = batch_by(files.seed, 1);
+    let header_len = usize::from(u16::from_be_bytes([bytes[0], bytes[1]]));
+    bytes[2 + header_len] ^= 1;
+    link.send(&push(&bytes));
+    assert_eq!(link.verdict(), answer(id, 2, RefuseReason::WrongSignature.code()));
+    // A device that was never enrolled: its batch may come again when it is.
+    let (id, bytes) = batch_by([9; 32], 2);
+    link.send(&push(&bytes));
+    assert_eq!(link.verdict(), answer(id, 1, RetryReason::UnknownDevice.code()));
+    // The link goes on: a good batch is taken, although what it carries is no change at all. What is
+    // in an entry is for those who read it.
+    let (id, bytes) = batch_by(files.seed, 3);
+    link.send(&push(&bytes));
+    assert_eq!(link.verdict(), [&[0x11][..], id.as_bytes()].concat());
+    // More than a batch may be.
+    let mut oversized = bytes.clone();
+    oversized.resize(BATCH_LEN_MAX + 1, 0);
+    link.send(&push(&oversized));
+    assert_eq!(link.verdict(), answer(id, 2, RefuseReason::TooLarge.code()));
+
+    let mut other = Phone::enrol(&relay, folder.path(), "other");
+    other.put_event(event_fields(1));
+    other.sync_once();
+    assert_eq!(other.events().len(), 1);
+    phone.sync_once();
+    assert_eq!(phone.digest(), other.digest());
 }
 
 #[test]
@@ -187,7 +305,7 @@ fn a_truncated_database_is_kept_and_recovered_and_a_newer_one_is_left_alone() {
     rusqlite::Connection::open(&newer).unwrap().pragma_update(None, "user_version", 999).unwrap();
     let before = std::fs::read(&newer).unwrap();
     let open = |path: &Path| {
-        barid_core::device::Device::open(DeviceConfig {
+        Device::open(DeviceConfig {
             path: Some(path.to_owned()),
             seed: files.seed.into(),
             kinds: Kinds::built_in(),
