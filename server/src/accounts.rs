@@ -260,6 +260,15 @@ impl Accounts {
         Ok(Role::from_word(&role).map(|role| Principal { name, role }))
     }
 
+    /// Whether the session of this token still runs. Counts as no use of it: a page that is merely
+    /// open does not keep its session alive.
+    pub fn is_running(&self, token: &Secret) -> Result<bool, rusqlite::Error> {
+        self.db
+            .lock()
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM session WHERE token_hash = ?1 AND seen_at >= ?2)")?
+            .query_row(params![token.token_hash(), self.oldest((self.clock)())], |row| row.get(0))
+    }
+
     /// Ends a session.
     pub fn logout(&self, token: &Secret) -> Result<(), rusqlite::Error> {
         self.db.lock().execute("DELETE FROM session WHERE token_hash = ?1", [token.token_hash()]).map(drop)

@@ -24,6 +24,7 @@ use barid_core::clock::Clock;
 use barid_core::store::PageToken;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::accounts::Accounts;
 use crate::live::Live;
 use crate::reports::Reports;
 use crate::view::devices::Connected;
@@ -45,6 +46,8 @@ pub struct ApiState {
     pub reports: Reports,
     /// Who is on a link now.
     pub connected: AskConnected,
+    /// Whose sessions run.
+    pub accounts: Accounts,
     /// What time it is.
     pub clock: Clock,
     /// Whether this is the demonstration.

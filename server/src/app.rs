@@ -84,6 +84,7 @@ impl App {
                 let links = self.links.clone();
                 move || links.connected()
             }),
+            accounts: self.accounts.clone(),
             clock: self.clock.clone(),
             demo: self.is_demo,
         }

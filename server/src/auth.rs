@@ -16,6 +16,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::accounts::{LoginError, Principal};
 use crate::app::App;
@@ -137,7 +138,8 @@ fn origin_host(url: &str) -> Option<&str> {
     rest.split('/').next()
 }
 
-fn cookie(headers: &HeaderMap) -> Option<Secret> {
+/// The session's token, if the request brings one.
+pub(crate) fn cookie(headers: &HeaderMap) -> Option<Secret> {
     headers
         .get_all(header::COOKIE)
         .iter()
@@ -161,13 +163,38 @@ fn set_cookie(app: &App, token: Option<&Secret>) -> HeaderValue {
     value
 }
 
-#[derive(Deserialize)]
-struct Credentials {
+/// A name and its password.
+#[derive(Deserialize, ToSchema)]
+pub(crate) struct Credentials {
+    /// The account's name.
     name: String,
+    /// Its password.
+    #[schema(format = Password)]
     password: String,
 }
 
-async fn login(State(app): State<App>, PeerIp(from): PeerIp, headers: HeaderMap, body: Bytes) -> Response {
+/// Sign in: sets the session's cookie.
+#[utoipa::path(
+    post, path = "/api/login", operation_id = "login", tag = "relay",
+    request_body = Credentials,
+    responses(
+        (status = 204, description = "Signed in; the cookie is set"),
+        (status = 400, description = "Not JSON with name and password (`bad_request`)",
+            body = crate::api::error::Problem, content_type = "application/problem+json"),
+        (status = 401, description = "The name or the password is wrong (`wrong_credentials`)",
+            body = crate::api::error::Problem, content_type = "application/problem+json"),
+        (status = 403, description = "From another page than this relay's own (`wrong_origin`)",
+            body = crate::api::error::Problem, content_type = "application/problem+json"),
+        (status = 429, description = "Wait, as `Retry-After` says (`too_many_attempts`)",
+            body = crate::api::error::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn login(
+    State(app): State<App>,
+    PeerIp(from): PeerIp,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let is_json = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|form| form.as_bytes().starts_with(b"application/json"));
@@ -202,7 +229,16 @@ async fn login(State(app): State<App>, PeerIp(from): PeerIp, headers: HeaderMap,
     }
 }
 
-async fn logout(State(app): State<App>, headers: HeaderMap) -> Response {
+/// Sign out: ends the session and removes its cookie.
+#[utoipa::path(
+    post, path = "/api/logout", operation_id = "logout", tag = "relay",
+    responses(
+        (status = 204, description = "Signed out"),
+        (status = 403, description = "From another page than this relay's own (`wrong_origin`)",
+            body = crate::api::error::Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn logout(State(app): State<App>, headers: HeaderMap) -> Response {
     if let Some(Err(error)) = cookie(&headers).map(|token| app.accounts.logout(&token)) {
         tracing::error!(%error, "a session could not be ended");
         return INTERNAL.into_response();
@@ -226,7 +262,7 @@ async fn login_once(State(app): State<App>, Path(token): Path<String>) -> Respon
 const USED_PAGE: &str = include_str!("pages/link_used.html");
 
 /// The address that attempts are counted by.
-struct PeerIp(IpAddr);
+pub(crate) struct PeerIp(IpAddr);
 
 impl<S: Send + Sync> FromRequestParts<S> for PeerIp {
     type Rejection = std::convert::Infallible;

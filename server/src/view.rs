@@ -144,7 +144,7 @@ impl View {
 
     /// How many batches are set aside.
     fn set_aside(&self) -> Result<u64, ViewError> {
-        Ok(Aside::open(&self.dir.aside_db(), crate::materialiser::VERSION)?.count()?)
+        Ok(Aside::count(&self.dir.aside_db())?)
     }
 }
 

@@ -13,6 +13,7 @@ use barid_server::data_dir::DataDir;
 use barid_server::live::{Live, Notice};
 use barid_server::log::Log as _;
 use barid_server::log::sqlite::{SqliteLog, SqliteLogOptions};
+use barid_server::materialiser::aside::Aside;
 use barid_server::materialiser::supervisor::{WorkerCommand, WorkerHealth, supervise};
 use barid_server::shutdown::Shutdown;
 use tokio::sync::broadcast::Receiver;
@@ -28,7 +29,7 @@ fn names(en: &str) -> Names {
 async fn notice(notices: &mut Receiver<Arc<Notice>>, wanted: impl Fn(&Notice) -> bool) {
     let found = async {
         loop {
-            if wanted(&*notices.recv().await.unwrap()) {
+            if wanted(&notices.recv().await.unwrap()) {
                 return;
             }
         }
@@ -40,8 +41,18 @@ fn names_organisation(notice: &Notice, id: &str) -> bool {
     notice.items.iter().flatten().any(|item| item.kind == "organisation" && item.id == id)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_killed_worker_is_replaced_and_the_news_go_on() {
+/// A data directory, its log, and what supervises a worker on it.
+struct Relay {
+    dir: tempfile::TempDir,
+    data: DataDir,
+    organisation: String,
+    log: SqliteLog,
+    live: Live,
+    health: Arc<WorkerHealth>,
+    shutdown: Shutdown,
+}
+
+fn relay() -> Relay {
     let dir = tempfile::tempdir().unwrap();
     let root = dir.path().join("data");
     let made = init(
@@ -63,18 +74,46 @@ async fn a_killed_worker_is_replaced_and_the_news_go_on() {
         SqliteLogOptions { group_max: 16, queue_max: 16, clock: system_clock() },
     )
     .unwrap();
-    let live = Live::new(Timestamp::from_millis(1));
-    let mut notices = live.read(None).notices;
-    let (health, shutdown) = (Arc::new(WorkerHealth::default()), Shutdown::default());
-    let command = WorkerCommand {
-        program: env!("CARGO_BIN_EXE_barid").into(),
-        arguments: ["materialise".into(), "--data".into(), root.clone().into_os_string()].into(),
-        aside: data.aside_db(),
-    };
-    let supervised =
-        tokio::spawn(supervise(command, log.state(), live.clone(), health.clone(), shutdown.clone()));
+    Relay {
+        dir,
+        data,
+        organisation: made.organisation.to_string(),
+        log,
+        live: Live::new(Timestamp::from_millis(1)),
+        health: Arc::default(),
+        shutdown: Shutdown::default(),
+    }
+}
 
-    let first = made.organisation.to_string();
+impl Relay {
+    fn supervise(&self, bounds: &[&str]) -> tokio::task::JoinHandle<()> {
+        let mut arguments =
+            vec!["materialise".into(), "--data".into(), self.data.root().as_os_str().to_owned()];
+        arguments.extend(bounds.iter().map(Into::into));
+        let command = WorkerCommand {
+            program: env!("CARGO_BIN_EXE_barid").into(),
+            arguments,
+            aside: self.data.aside_db(),
+        };
+        let (live, health, shutdown) = (self.live.clone(), self.health.clone(), self.shutdown.clone());
+        tokio::spawn(supervise(command, self.log.state(), live, health, shutdown))
+    }
+
+    async fn stop(self, supervised: tokio::task::JoinHandle<()>) {
+        self.shutdown.begin();
+        tokio::time::timeout(PATIENCE, supervised).await.unwrap().unwrap();
+        assert_eq!(self.health.process(), None);
+        drop(self.dir);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_worker_is_replaced_and_the_news_go_on() {
+    let relay = relay();
+    let (health, data) = (relay.health.clone(), relay.data.clone());
+    let mut notices = relay.live.read(None).notices;
+    let supervised = relay.supervise(&[]);
+    let first = relay.organisation.clone();
     notice(&mut notices, |notice| names_organisation(notice, &first)).await;
     let process = health.process().unwrap().to_string();
     assert!(Command::new("kill").args(["-9", &process]).status().unwrap().success());
@@ -85,7 +124,19 @@ async fn a_killed_worker_is_replaced_and_the_news_go_on() {
     notice(&mut notices, |notice| names_organisation(notice, &second)).await;
     assert_ne!(health.process().unwrap().to_string(), process);
 
-    shutdown.begin();
-    tokio::time::timeout(PATIENCE, supervised).await.unwrap().unwrap();
+    relay.stop(supervised).await;
     assert_eq!(health.deaths(), 1, "stopping is no death");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_cannot_live_takes_nothing_with_it_and_accuses_no_batch() {
+    let relay = relay();
+    let mut notices = relay.live.read(None).notices;
+    let supervised = relay.supervise(&["--materialiser-mebibytes-max=16"]);
+    for _ in 0..3 {
+        notice(&mut notices, |notice| notice.items.is_none()).await;
+    }
+    assert!(relay.health.deaths() >= 2);
+    assert_eq!(Aside::count(&relay.data.aside_db()).unwrap(), 0);
+    relay.stop(supervised).await;
 }

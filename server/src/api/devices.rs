@@ -20,7 +20,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     responses((status = 200, description = "All devices", body = Devices), Unavailable)
 )]
 async fn list(State(state): State<ApiState>) -> Result<Json<Devices>, ApiError> {
-    let connected = (state.connected)();
+    let (connected, now) = ((state.connected)(), (state.clock)());
     let reports = state.reports.clone();
-    state.look(move |view| view.devices(&reports, &connected)).await.map(Json)
+    state.look(move |view| view.devices(&reports, &connected, now)).await.map(Json)
 }

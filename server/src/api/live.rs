@@ -20,7 +20,10 @@ use utoipa_axum::routes;
 use super::ApiState;
 use super::error::ApiError;
 use super::openapi::BadRequest;
+use crate::accounts::Accounts;
+use crate::auth::cookie;
 use crate::live::{LiveItem, Notice, Reader, Resume};
+use crate::secret::Secret;
 use crate::view::shape::rfc3339;
 
 /// Between two pings.
@@ -45,9 +48,11 @@ pub(super) struct Ping {
     now: String,
 }
 
-/// What changed in the views, as it happens: `changed` with items to read again, `reset` when
-/// everything is to be read again, `ping` every 15 seconds and at the beginning. A reader that comes
-/// back with `Last-Event-ID` gets what it missed.
+/// What changed in the views, as it happens.
+///
+/// `changed` names items to read again, `reset` says to read everything again, `ping` comes every 15
+/// seconds and at the beginning. A reader that comes back with `Last-Event-ID` gets what it missed.
+/// The stream ends when the session does, or the relay.
 #[utoipa::path(
     get, path = "/api/live", operation_id = "read_live", tag = "relay",
     params(("Last-Event-ID" = Option<u64>, Header, description = "The id of the last event seen; browsers send it by themselves")),
@@ -58,7 +63,8 @@ pub(super) struct Ping {
 )]
 async fn stream(State(state): State<ApiState>, headers: HeaderMap) -> Result<Response, ApiError> {
     let seen = headers.get("last-event-id").map(last_event_id).transpose()?;
-    let place = Place::new(state.live.read(seen), Arc::clone(&state.clock));
+    let session = cookie(&headers).map(|token| (state.accounts.clone(), token));
+    let place = Place::new(state.live.read(seen), Arc::clone(&state.clock), session, PING);
     let mut response = Sse::new(events(place)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -79,11 +85,13 @@ struct Place {
     due: VecDeque<Event>,
     clock: Clock,
     ping: tokio::time::Interval,
+    /// Whose session must still run.
+    session: Option<(Accounts, Secret)>,
 }
 
 impl Place {
-    fn new(mut reader: Reader, clock: Clock) -> Self {
-        let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + PING, PING);
+    fn new(mut reader: Reader, clock: Clock, session: Option<(Accounts, Secret)>, every: Duration) -> Self {
+        let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut due = VecDeque::new();
         match std::mem::replace(&mut reader.resume, Resume::Reset) {
@@ -94,7 +102,7 @@ impl Place {
             }
             Resume::Reset => due.push_back(reset(reader.newest, &clock)),
         }
-        Self { reader, due, clock, ping }
+        Self { reader, due, clock, ping, session }
     }
 
     async fn next(&mut self) -> Option<Event> {
@@ -108,8 +116,17 @@ impl Place {
                 Err(RecvError::Lagged(_)) => Some(time_only("reset", &self.clock)),
                 Err(RecvError::Closed) => None,
             },
-            _ = self.ping.tick() => Some(time_only("ping", &self.clock)),
+            _ = self.ping.tick() => self.is_allowed().then(|| time_only("ping", &self.clock)),
         }
+    }
+
+    /// Who signs out, or is locked out, hears nothing more.
+    fn is_allowed(&self) -> bool {
+        let Some((accounts, token)) = &self.session else { return false };
+        accounts.is_running(token).unwrap_or_else(|error| {
+            tracing::error!(%error, "a session could not be checked");
+            false
+        })
     }
 }
 
@@ -138,4 +155,35 @@ fn reset(id: u64, clock: &Clock) -> Event {
 
 fn data(event: Event, data: &impl Serialize) -> Event {
     event.json_data(data).expect("names and ids have a JSON form")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::accounts::Role;
+    use crate::fixture::{NOON, clock_at};
+    use crate::live::Live;
+    use crate::relay_db::RelayDb;
+    use barid_core::clock::Timestamp;
+
+    #[tokio::test]
+    async fn whoever_signs_out_hears_nothing_more() {
+        let (clock, hour) = (clock_at(NOON), Duration::from_secs(3600));
+        let accounts = Accounts::new(RelayDb::in_memory().unwrap(), Arc::clone(&clock), hour, 10);
+        accounts.create("amal", Role::Coordinator, &Secret::new("a long password")).unwrap();
+        let link = accounts.make_login_token("amal").unwrap();
+        let token = accounts.login_once(&link).unwrap().unwrap();
+        let live = Live::new(Timestamp::from_millis(NOON));
+        let session = Some((accounts.clone(), Secret::new(token.reveal())));
+        let mut place = Place::new(live.read(None), Arc::clone(&clock), session, Duration::from_millis(1));
+        for _ in 0..3 {
+            assert!(place.next().await.is_some());
+        }
+        accounts.logout(&token).unwrap();
+        assert!(place.next().await.is_none());
+        let mut nobody = Place::new(live.read(None), clock, None, Duration::from_millis(1));
+        assert!(nobody.next().await.is_some(), "the first ping has an id to come back with");
+        assert!(nobody.next().await.is_none());
+    }
 }

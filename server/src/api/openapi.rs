@@ -16,6 +16,8 @@ use super::error::Problem;
 
 /// The name of the way in which requests are authorised.
 const SESSION: &str = "session";
+/// The one operation that needs none.
+const LOGIN: &str = "login";
 
 /// A parameter, or a part of the path, cannot be used.
 #[derive(IntoResponses)]
@@ -76,6 +78,7 @@ struct Internal(Problem);
             milliseconds. Errors are `application/problem+json` with a stable `code`. Sign in by `POST /api/login`.",
         license(name = "Apache-2.0 OR MIT", identifier = "Apache-2.0 OR MIT")
     ),
+    paths(crate::auth::login, crate::auth::logout),
     components(schemas(super::live::Ping, Problem)),
     tags(
         (name = "events", description = "Events and alerts"),
@@ -114,8 +117,11 @@ pub fn describe() -> OpenApi {
     ));
     components.add_security_scheme(SESSION, SecurityScheme::ApiKey(cookie));
     for operation in description.paths.paths.values_mut().flat_map(operations) {
-        operation.responses.responses.extend(LoginRequired::responses());
         operation.responses.responses.extend(Internal::responses());
+        if operation.operation_id.as_deref() == Some(LOGIN) {
+            continue;
+        }
+        operation.responses.responses.extend(LoginRequired::responses());
         operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(SESSION, [])]);
     }
     description

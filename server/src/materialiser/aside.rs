@@ -9,15 +9,23 @@ use std::path::Path;
 use std::time::Duration;
 
 use barid_core::id::SpaceId;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+
+use crate::data_dir::DataDir;
 
 /// Deaths at one batch after which it is set aside.
 const DEATHS_MAX: u32 = 2;
 
 /// The file of deaths cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("using the list of what was set aside")]
-pub struct AsideError(#[from] rusqlite::Error);
+pub enum AsideError {
+    /// The file cannot be made.
+    #[error("making the list of what was set aside")]
+    File(#[source] std::io::Error),
+    /// SQLite failed.
+    #[error("using the list of what was set aside")]
+    Database(#[from] rusqlite::Error),
+}
 
 /// A run of offsets of one space: what the worker is about to take in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +59,7 @@ pub struct Aside {
 impl Aside {
     /// Opens the list, creating it if there is none. `version` is this program's.
     pub fn open(path: &Path, version: &str) -> Result<Self, AsideError> {
+        DataDir::touch_private(path).map_err(AsideError::File)?;
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -176,10 +185,19 @@ impl Aside {
         Ok(())
     }
 
-    /// How many batches are set aside.
-    pub fn count(&self) -> Result<u64, AsideError> {
-        let count: i64 = self.connection.query_row("SELECT count(*) FROM aside", [], |row| row.get(0))?;
-        Ok(count as u64)
+    /// How many batches are set aside, by the list at this path; none if there is no list. Only reads.
+    pub fn count(path: &Path) -> Result<u64, AsideError> {
+        if !path.exists() {
+            return Ok(0);
+        }
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'aside'";
+        if connection.query_row(tables, [], |row| row.get::<_, i64>(0))? == 0 {
+            return Ok(0);
+        }
+        let count: i64 = connection.query_row("SELECT count(*) FROM aside", [], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
     }
 }
 
@@ -191,8 +209,12 @@ mod tests {
     const SPACE: SpaceId = SpaceId::from_bytes([7; 32]);
     const OTHER: SpaceId = SpaceId::from_bytes([8; 32]);
 
+    fn path(dir: &tempfile::TempDir) -> std::path::PathBuf {
+        dir.path().join("aside.db")
+    }
+
     fn list(dir: &tempfile::TempDir, version: &str) -> Aside {
-        Aside::open(&dir.path().join("aside.db"), version).unwrap()
+        Aside::open(&path(dir), version).unwrap()
     }
 
     fn die(aside: &mut Aside, first: u64, last: u64) {
@@ -231,11 +253,12 @@ mod tests {
     #[test]
     fn the_next_version_tries_again_what_this_one_set_aside() {
         let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Aside::count(&path(&dir)).unwrap(), 0, "before there is a list");
         let mut aside = list(&dir, "1");
         die(&mut aside, 5, 5);
         die(&mut aside, 5, 5);
         aside.set_aside(SPACE, 5).unwrap();
-        assert_eq!(aside.count().unwrap(), 1);
+        assert_eq!(Aside::count(&path(&dir)).unwrap(), 1);
         assert!(aside.to_try_again().unwrap().is_empty());
         drop(aside);
 
@@ -243,6 +266,6 @@ mod tests {
         assert_eq!(aside.caution(SPACE, 5).unwrap(), Caution::None);
         assert_eq!(aside.to_try_again().unwrap(), [(SPACE, 5)]);
         aside.taken_in(SPACE, 5).unwrap();
-        assert_eq!(aside.count().unwrap(), 0);
+        assert_eq!(Aside::count(&path(&dir)).unwrap(), 0);
     }
 }

@@ -122,7 +122,7 @@ fn a_batch_that_killed_the_worker_twice_is_passed_over_and_the_next_version_take
     let held: Vec<bool> =
         ids.iter().map(|id| views.get(world.joint, "event", *id).unwrap().is_some()).collect();
     assert_eq!(held, [true, false, true, true]);
-    assert_eq!(Aside::open(&world.data.aside_db(), "test").unwrap().count().unwrap(), 1);
+    assert_eq!(Aside::count(&world.data.aside_db()).unwrap(), 1);
 
     let (end, news) = channel();
     drop(end);
@@ -130,7 +130,7 @@ fn a_batch_that_killed_the_worker_twice_is_passed_over_and_the_next_version_take
     let mut next = Worker::open(&world.data, "next", Duration::from_secs(60)).unwrap();
     next.run(&news, &mut reports).unwrap();
     assert!(views.get(world.joint, "event", ids[1]).unwrap().is_some());
-    assert_eq!(Aside::open(&world.data.aside_db(), "next").unwrap().count().unwrap(), 0);
+    assert_eq!(Aside::count(&world.data.aside_db()).unwrap(), 0);
     let report: Report = serde_json::from_slice(&reports).unwrap();
     assert_eq!(report.changed.len(), 1);
     drop(next);

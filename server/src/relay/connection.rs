@@ -302,6 +302,7 @@ impl Connection {
             if let Some(device) = self.session.device() {
                 let reports = self.app.reports.clone();
                 let kept = tokio::task::spawn_blocking(move || {
+                    reports.seen(device, None)?;
                     reached.into_iter().try_for_each(|(space, offset)| reports.reached(device, space, offset))
                 });
                 kept.await.ok();

@@ -55,7 +55,12 @@ pub struct Devices {
 
 impl View {
     /// Every device that is or was enrolled.
-    pub fn devices(&self, reports: &Reports, connected: &Connected) -> Result<Devices, ViewError> {
+    pub fn devices(
+        &self,
+        reports: &Reports,
+        connected: &Connected,
+        now: Timestamp,
+    ) -> Result<Devices, ViewError> {
         let reports = reports.all()?;
         let reports: BTreeMap<DeviceId, Report> = reports.into_iter().map(|r| (r.device, r)).collect();
         let heads: BTreeMap<SpaceId, u64> = self.log.spaces()?.into_iter().collect();
@@ -75,14 +80,16 @@ impl View {
                     head.saturating_sub(cursors.get(space).copied().unwrap_or(0))
                 })
                 .sum();
+            let is_connected = connected.contains_key(id);
+            let seen_at = if is_connected { Some(now) } else { report.map(|report| report.seen_at) };
             items.push(Device {
                 id: id.to_string(),
                 label: device.label.clone(),
                 organisation: self.names.organisation(device.organisation),
                 state: device.state.clone(),
                 enrolled_at: self.enrolled_at(device)?.map(rfc3339),
-                last_seen: report.map(|report| rfc3339(report.seen_at)),
-                connected: connected.contains_key(id),
+                last_seen: seen_at.map(rfc3339),
+                connected: is_connected,
                 unsent_reported: report.and_then(|report| report.unsent),
                 behind,
                 last_received_at: logged.get(id).copied().map(rfc3339),
