@@ -22,8 +22,8 @@ pub(super) struct Outbox {
     early_heads: BTreeMap<SpaceId, u64>,
     window: Window<u64>,
     pings: u64,
-    /// The place of the space that is being read.
-    reading: Option<usize>,
+    /// The place of the space that is being read, and its head when the read was asked for.
+    reading: Option<(usize, u64)>,
     /// The place whose turn it is.
     turn: usize,
 }
@@ -88,7 +88,7 @@ impl Outbox {
         now: Timestamp,
         outputs: &mut VecDeque<RelayOutput>,
     ) {
-        let Some(place) = self.reading.take() else {
+        let Some((place, head_then)) = self.reading.take() else {
             return;
         };
         let Some(Some(feed)) = self.spaces.get_mut(place).filter(|feed| is_of(feed, space)) else {
@@ -97,7 +97,7 @@ impl Outbox {
         let before = feed.position;
         let len = feed.send(place as u8, batches, outputs);
         feed.pass(reached);
-        if feed.position == before {
+        if feed.position == before && feed.head == head_then {
             // Nothing there after all: without this it would be asked for again and again.
             feed.head = before;
         }
@@ -147,7 +147,7 @@ impl Outbox {
         if let Some((place, feed)) = behind {
             let (space, after) = (feed.space, feed.position);
             outputs.push_back(RelayOutput::ReadLog { space, after, excluding, len_max });
-            self.reading = Some(place);
+            self.reading = Some((place, feed.head));
             self.turn = place + 1;
         }
     }

@@ -404,6 +404,24 @@ fn a_read_that_brings_nothing_is_not_repeated() {
 }
 
 #[test]
+fn news_that_comes_while_a_read_finds_nothing_is_not_lost() {
+    let mut world = World::new(1, &[space(1)]);
+    let link = world.connect(0);
+    world.run_until_quiet();
+    let relay = &mut world.links[link].relay;
+    let mut reads_after = |input| {
+        relay.handle(input, at(0));
+        std::iter::from_fn(|| relay.poll_output())
+            .filter(|output| matches!(output, RelayOutput::ReadLog { .. }))
+            .count()
+    };
+    assert_eq!(reads_after(RelayInput::News { space: space(1), head: 9 }), 1);
+    assert_eq!(reads_after(RelayInput::News { space: space(1), head: 10 }), 0, "one read at a time");
+    let nothing = RelayInput::Read { space: space(1), batches: Vec::new(), reached: None };
+    assert_eq!(reads_after(nothing), 1);
+}
+
+#[test]
 fn the_first_window_is_two_seconds_of_a_slow_link() {
     assert!(WINDOW_LEN_INITIAL as i64 <= 2_100 * SLOW / 1_000);
 }
