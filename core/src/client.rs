@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::engine::Link;
 use crate::id::DeviceId;
 use crate::identity::Identity;
-use crate::limits::HANDSHAKE_MS_MAX;
+use crate::limits::{HANDSHAKE_MS_MAX, RETRY_DELAY_MS_MAX};
 use crate::protocol::Backoff;
 use crate::store::{Store, Watch};
 
@@ -146,7 +146,7 @@ async fn run(
             Err(error) => error,
         };
         tracing::info!(%error, "link over");
-        let delay_ms = backoff.next(random_u64());
+        let delay_ms = delay_ms(&error, &mut backoff);
         status.send_modify(|status| {
             status.phase = Phase::Waiting;
             status.next_try = Some(clock().plus_millis(i64::try_from(delay_ms).unwrap_or(i64::MAX)));
@@ -162,6 +162,15 @@ async fn run(
             }
             None => {}
         }
+    }
+}
+
+/// How long to wait after an error. What only a person can mend is tried rarely, and still tried:
+/// the person may be at the relay and not at the phone.
+fn delay_ms(error: &SyncError, backoff: &mut Backoff) -> u64 {
+    match error {
+        SyncError::Closed(reason) if !reason.is_worth_another_try() => RETRY_DELAY_MS_MAX.unsigned_abs(),
+        _ => backoff.next(random_u64()),
     }
 }
 

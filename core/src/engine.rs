@@ -24,6 +24,8 @@ pub enum LinkInput {
     LocalChange,
     /// The time asked for by [`Link::wake_at`] has come.
     Tick,
+    /// The socket is broken. What had come whole is still stored.
+    Cut,
 }
 
 /// Performing a session's output failed: the device's own database is at fault, never the peer.
@@ -87,6 +89,7 @@ impl Link {
                 DeviceInput::LocalChange { unsent: self.store.counts()?.unsent_records }
             }
             LinkInput::Tick => DeviceInput::Tick,
+            LinkInput::Cut => DeviceInput::Cut,
         };
         self.session.handle(input, now);
         self.perform(now)

@@ -11,7 +11,7 @@ use super::transport::WebSocket;
 use super::{Command, Ended};
 use crate::clock::Clock;
 use crate::engine::{Link, LinkInput};
-use crate::protocol::Backoff;
+use crate::protocol::{Backoff, CloseReason};
 use crate::store::Store;
 
 /// Runs until the link is cut or closed, or the app pauses or drops the client.
@@ -34,30 +34,36 @@ pub(super) async fn drive(
         }
         sink.close().await
     });
-    let mut link_len = LinkLen::default();
+    let mut shown = Shown::new(store);
     let result = loop {
         while let Some(frame) = link.next_frame() {
-            link_len.up += frame.len() as u64;
+            shown.link_len.up += frame.len() as u64;
             outbox.send(frame).map_err(|_| SyncError::Cut)?;
         }
-        show(&link, link_len, store, clock, status, backoff);
-        if let Some(reason) = link.closed() {
-            break Err(SyncError::Closed(reason));
+        shown.show(&link, store, clock, status, backoff);
+        match link.closed() {
+            Some(CloseReason::Cut) => break Err(SyncError::Cut),
+            Some(reason) => break Err(SyncError::Closed(reason)),
+            None => {}
         }
         let sleep_ms = link.wake_at().map_or(i64::MAX, |at| at.millis_since(clock()).max(0));
         let input = tokio::select! {
             message = incoming.next() => match message {
                 Some(Ok(Message::Binary(bytes))) => {
-                    link_len.down += bytes.len() as u64;
+                    shown.link_len.down += bytes.len() as u64;
                     LinkInput::Frame(bytes.into())
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
-                Some(Ok(_) | Err(_)) | None => break Err(SyncError::Cut),
+                // What had come whole is stored before the link is given up.
+                Some(Ok(_) | Err(_)) | None => LinkInput::Cut,
             },
             command = inbox.recv() => match command {
                 None => break Ok(Ended::Dropped),
                 Some(Command::Pause) => break Ok(Ended::Paused),
-                Some(Command::LocalChange) => LinkInput::LocalChange,
+                Some(Command::LocalChange) => {
+                    shown.count(store);
+                    LinkInput::LocalChange
+                }
                 Some(Command::Request | Command::Resume) => continue,
             },
             () = tokio::time::sleep(Duration::from_millis(sleep_ms.min(3_600_000) as u64)) => LinkInput::Tick,
@@ -73,35 +79,59 @@ pub(super) async fn drive(
     result
 }
 
-fn show(
-    link: &Link,
+/// What was shown last, so that the store is asked only when something may have changed.
+struct Shown {
     link_len: LinkLen,
-    store: &Store,
-    clock: &Clock,
-    status: &watch::Sender<SyncStatus>,
-    backoff: &mut Backoff,
-) {
-    let progress = link.progress();
-    let up_to_date = link.is_up_to_date();
-    if up_to_date {
-        backoff.reset();
+    unsent_records: u64,
+    acknowledged: u64,
+}
+
+impl Shown {
+    fn new(store: &Store) -> Self {
+        let mut shown = Self { link_len: LinkLen::default(), unsent_records: 0, acknowledged: 0 };
+        shown.count(store);
+        shown
     }
-    let unsent_records = store.counts().map_or(0, |counts| counts.unsent_records);
-    status.send_if_modified(|status| {
-        let before = status.clone();
-        status.phase = if up_to_date { Phase::UpToDate } else { Phase::Syncing };
-        status.link_len = link_len;
-        status.up = progress.up;
-        status.down = progress.down;
-        status.unsent_records = unsent_records;
-        if up_to_date {
-            status.error = None;
-            if before.phase != Phase::UpToDate || before.up != status.up || before.down != status.down {
-                status.last_success = Some(clock());
-            }
+
+    fn count(&mut self, store: &Store) {
+        if let Ok(counts) = store.counts() {
+            self.unsent_records = counts.unsent_records;
         }
-        *status != before
-    });
+    }
+
+    fn show(
+        &mut self,
+        link: &Link,
+        store: &Store,
+        clock: &Clock,
+        status: &watch::Sender<SyncStatus>,
+        backoff: &mut Backoff,
+    ) {
+        let progress = link.progress();
+        if progress.up.batches != self.acknowledged {
+            self.acknowledged = progress.up.batches;
+            self.count(store);
+        }
+        let up_to_date = link.is_up_to_date();
+        if up_to_date {
+            backoff.reset();
+        }
+        status.send_if_modified(|status| {
+            let before = status.clone();
+            status.phase = if up_to_date { Phase::UpToDate } else { Phase::Syncing };
+            status.link_len = self.link_len;
+            status.up = progress.up;
+            status.down = progress.down;
+            status.unsent_records = self.unsent_records;
+            if up_to_date {
+                status.error = None;
+                if before.phase != Phase::UpToDate || before.up != status.up || before.down != status.down {
+                    status.last_success = Some(clock());
+                }
+            }
+            *status != before
+        });
+    }
 }
 
 /// Shows how much waits on the device while there is no link.
