@@ -134,6 +134,19 @@ impl DataDir {
         options.open(path).map(drop)
     }
 
+    /// Lets only its owner read a database and what SQLite and the store keep beside it.
+    pub fn restrict_database(path: &Path) -> io::Result<()> {
+        for ending in ["", "-wal", "-shm", ".lock"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(ending);
+            match restrict(Path::new(&name), 0o600) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the right to serve this directory, or says that another process has it.
     pub fn lock_for_serving(&self) -> io::Result<ServeLock> {
         let file = self.open_lock()?;

@@ -163,7 +163,7 @@ fn spawn(command: &WorkerCommand) -> std::io::Result<Child> {
     worker.args(&command.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     // Ctrl-C in a terminal is for the relay; the worker ends with its input, after its step.
     #[cfg(unix)]
-    worker.process_group(0);
+    worker.process_group(0).arg0("barid");
     worker.spawn()
 }
 

@@ -45,6 +45,18 @@ fn the_log_becomes_views_and_every_step_is_reported() {
     assert!(world.materialise().is_empty(), "nothing is repeated");
 }
 
+#[cfg(unix)]
+#[test]
+fn the_views_are_readable_by_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let world = World::new();
+    world.materialise();
+    for entry in std::fs::read_dir(world.root()).unwrap().map(Result::unwrap) {
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{}", entry.path().display());
+    }
+}
+
 #[test]
 fn views_that_are_removed_come_back_the_same() {
     let mut world = World::new();

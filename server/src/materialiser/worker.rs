@@ -147,6 +147,8 @@ impl Worker {
             remove_database(&dir.views_db())?;
             store = open_views(&dir.views_db())?;
         }
+        let restricted = DataDir::restrict_database(&dir.views_db());
+        restricted.map_err(|error| WorkerError::Io("keeping the views private", error))?;
         Ok(Self { log, store, aside, watchdog: Watchdog::start(step) })
     }
 
