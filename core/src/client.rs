@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::engine::Link;
@@ -30,6 +31,9 @@ pub(crate) use enrol::enrol;
 pub use status::{LinkLen, Phase, SyncError, SyncStatus};
 pub use tls::certificate_pin;
 pub use transport::RelayAddress;
+
+/// How soon after something was recorded its count is shown.
+const COUNT_EVERY: Duration = Duration::from_millis(200);
 
 /// What a client needs to know.
 #[derive(Debug, Clone)]
@@ -114,9 +118,10 @@ impl Drop for Client {
     }
 }
 
-/// Why a link's run came to an end without an error of the link.
+/// What ends a time without a link.
 #[derive(Debug, PartialEq, Eq)]
-enum Ended {
+enum Wake {
+    Try,
     Paused,
     Dropped,
 }
@@ -129,40 +134,47 @@ async fn run(
     status: &watch::Sender<SyncStatus>,
 ) {
     let mut backoff = Backoff::default();
+    let mut wake = Wake::Try;
     loop {
-        status.send_modify(|status| {
-            status.phase = Phase::Connecting;
-            status.next_try = None;
-        });
-        let error = match attempt(store, config, clock, &mut inbox, status, &mut backoff).await {
-            Ok(Ended::Dropped) => return,
-            Ok(Ended::Paused) => {
+        let delay = match wake {
+            Wake::Dropped => return,
+            Wake::Paused => {
                 status.send_modify(|status| status.phase = Phase::Paused);
-                if !resumed(&mut inbox).await {
-                    return;
-                }
-                continue;
+                None
             }
-            Err(error) => error,
+            Wake::Try => {
+                status.send_modify(|status| {
+                    status.phase = Phase::Connecting;
+                    status.next_try = None;
+                });
+                match attempt(store, config, clock, &mut inbox, status, &mut backoff).await {
+                    Ok(ended) => {
+                        wake = ended;
+                        continue;
+                    }
+                    Err(error) => Some(wait_after(error, clock, status, &mut backoff)),
+                }
+            }
         };
-        tracing::info!(%error, "link over");
-        let delay_ms = delay_ms(&error, &mut backoff);
-        status.send_modify(|status| {
-            status.phase = Phase::Waiting;
-            status.next_try = Some(clock().plus_millis(i64::try_from(delay_ms).unwrap_or(i64::MAX)));
-            status.error = Some(error);
-        });
-        match wait(Duration::from_millis(delay_ms), &mut inbox, store, status).await {
-            Some(Ended::Dropped) => return,
-            Some(Ended::Paused) => {
-                status.send_modify(|status| status.phase = Phase::Paused);
-                if !resumed(&mut inbox).await {
-                    return;
-                }
-            }
-            None => {}
-        }
+        wake = without_link(delay, &mut inbox, store, status).await;
     }
+}
+
+/// Shows an error and when the next try is, and says how long that is from now.
+fn wait_after(
+    error: SyncError,
+    clock: &Clock,
+    status: &watch::Sender<SyncStatus>,
+    backoff: &mut Backoff,
+) -> Duration {
+    tracing::info!(%error, "link over");
+    let delay_ms = delay_ms(&error, backoff);
+    status.send_modify(|status| {
+        status.phase = Phase::Waiting;
+        status.next_try = Some(clock().plus_millis(i64::try_from(delay_ms).unwrap_or(i64::MAX)));
+        status.error = Some(error);
+    });
+    Duration::from_millis(delay_ms)
 }
 
 /// How long to wait after an error. What only a person can mend is tried rarely, and still tried:
@@ -181,45 +193,70 @@ async fn attempt(
     inbox: &mut mpsc::UnboundedReceiver<Command>,
     status: &watch::Sender<SyncStatus>,
     backoff: &mut Backoff,
-) -> Result<Ended, SyncError> {
+) -> Result<Wake, SyncError> {
     let deadline = Duration::from_millis(HANDSHAKE_MS_MAX as u64);
-    let socket = transport::connect(&config.address, deadline).await?;
+    let socket = tokio::select! {
+        socket = transport::connect(&config.address, deadline) => socket?,
+        ended = ended(inbox) => return Ok(ended),
+    };
     let mut nonce = [0; 16];
     getrandom::fill(&mut nonce).map_err(|_| SyncError::Storage)?;
     let link = Link::begin(store, config.identity.clone(), config.relay, nonce, clock())
         .map_err(|_| SyncError::Storage)?;
-    link::drive(link, socket, store, clock, inbox, status, backoff).await
+    link::drive(link, socket, clock, inbox, status, backoff).await
 }
 
-/// Waits for the next try; a request of the app ends the wait early.
-async fn wait(
-    delay: Duration,
-    inbox: &mut mpsc::UnboundedReceiver<Command>,
-    store: &Store,
-    status: &watch::Sender<SyncStatus>,
-) -> Option<Ended> {
-    let sleep = tokio::time::sleep(delay);
-    tokio::pin!(sleep);
+/// Waits until the app pauses or drops the client.
+async fn ended(inbox: &mut mpsc::UnboundedReceiver<Command>) -> Wake {
     loop {
-        tokio::select! {
-            () = &mut sleep => return None,
-            command = inbox.recv() => match command {
-                None => return Some(Ended::Dropped),
-                Some(Command::Pause) => return Some(Ended::Paused),
-                Some(Command::Request | Command::Resume) => return None,
-                Some(Command::LocalChange) => link::show_unsent(store, status),
-            },
+        match inbox.recv().await {
+            None => return Wake::Dropped,
+            Some(Command::Pause) => return Wake::Paused,
+            // What was recorded meanwhile is found when the link begins.
+            Some(_) => {}
         }
     }
 }
 
-/// Waits until the app resumes; false if it dropped the client instead.
-async fn resumed(inbox: &mut mpsc::UnboundedReceiver<Command>) -> bool {
+/// Waits for the next try, or with no delay for the app, and shows how much waits to be sent.
+async fn without_link(
+    delay: Option<Duration>,
+    inbox: &mut mpsc::UnboundedReceiver<Command>,
+    store: &Store,
+    status: &watch::Sender<SyncStatus>,
+) -> Wake {
+    let next_try = async {
+        match delay {
+            Some(delay) => tokio::time::sleep(delay).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(next_try);
+    // Counting reads all that is unsent: once after a burst of records, not once for each of them.
+    let mut count_at = Some(Instant::now());
     loop {
-        match inbox.recv().await {
-            None => return false,
-            Some(Command::Resume | Command::Request) => return true,
-            Some(_) => {}
+        let count = async {
+            match count_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = &mut next_try => return Wake::Try,
+            () = count => {
+                count_at = None;
+                if let Ok(unsent) = store.unsent_records() {
+                    status.send_modify(|status| status.unsent_records = unsent);
+                }
+            }
+            command = inbox.recv() => match command {
+                None => return Wake::Dropped,
+                Some(Command::Pause) => return Wake::Paused,
+                Some(Command::Request | Command::Resume) => return Wake::Try,
+                Some(Command::LocalChange) => {
+                    count_at.get_or_insert(Instant::now() + COUNT_EVERY);
+                }
+            },
         }
     }
 }

@@ -48,8 +48,19 @@ pub struct Link {
     wake_at: Option<Timestamp>,
     progress: SessionProgress,
     up_to_date: bool,
+    unsent: Unsent,
     closed: Option<CloseReason>,
 }
+
+/// How many records the relay does not hold, counted now and then: counting reads all of them.
+#[derive(Debug)]
+struct Unsent {
+    records: u64,
+    counted: Timestamp,
+}
+
+/// Milliseconds between two counts while more is recorded or acknowledged.
+const COUNT_MS: i64 = 200;
 
 impl Link {
     /// Begins a link; the first frames are ready to be taken at once. `nonce` must be fresh.
@@ -60,13 +71,14 @@ impl Link {
         nonce: [u8; 16],
         now: Timestamp,
     ) -> Result<Self, LinkError> {
+        let unsent = store.unsent_records()?;
         let config = DeviceSessionConfig {
             identity,
             relay,
             nonce,
             incarnation: store.incarnation(),
             spaces: store.positions()?,
-            unsent: store.counts()?.unsent_records,
+            unsent,
         };
         let mut link = Self {
             session: DeviceSession::new(config, now),
@@ -75,6 +87,7 @@ impl Link {
             wake_at: None,
             progress: SessionProgress::default(),
             up_to_date: false,
+            unsent: Unsent { records: unsent, counted: now },
             closed: None,
         };
         link.perform(now)?;
@@ -86,7 +99,8 @@ impl Link {
         let input = match input {
             LinkInput::Frame(bytes) => DeviceInput::Frame(bytes),
             LinkInput::LocalChange => {
-                DeviceInput::LocalChange { unsent: self.store.counts()?.unsent_records }
+                self.count(now)?;
+                DeviceInput::LocalChange { unsent: self.unsent.records }
             }
             LinkInput::Tick => DeviceInput::Tick,
             LinkInput::Cut => DeviceInput::Cut,
@@ -115,22 +129,40 @@ impl Link {
         self.up_to_date
     }
 
+    /// Records with changes that the relay has not acknowledged: exact when up to date, and a moment
+    /// old while much is going on.
+    pub fn unsent_records(&self) -> u64 {
+        self.unsent.records
+    }
+
     /// Why the session is over, once it is.
     pub fn closed(&self) -> Option<CloseReason> {
         self.closed
     }
 
+    fn count(&mut self, now: Timestamp) -> Result<(), LinkError> {
+        // A clock that jumped counts as time gone by, whichever way.
+        if now.millis_since(self.unsent.counted).unsigned_abs() >= COUNT_MS.unsigned_abs() {
+            self.unsent = Unsent { records: self.store.unsent_records()?, counted: now };
+        }
+        Ok(())
+    }
+
     /// Performs outputs until none is left; performing one may cause more.
     fn perform(&mut self, now: Timestamp) -> Result<(), LinkError> {
         while let Some(output) = self.session.poll_output() {
-            if let Some(input) = self.perform_one(output)? {
+            if let Some(input) = self.perform_one(output, now)? {
                 self.session.handle(input, now);
             }
         }
         Ok(())
     }
 
-    fn perform_one(&mut self, output: DeviceOutput) -> Result<Option<DeviceInput>, LinkError> {
+    fn perform_one(
+        &mut self,
+        output: DeviceOutput,
+        now: Timestamp,
+    ) -> Result<Option<DeviceInput>, LinkError> {
         match output {
             DeviceOutput::Send(frame) => self.frames.push_back(frame),
             DeviceOutput::Wanted { sent, budget_len } => {
@@ -145,7 +177,10 @@ impl Link {
                 self.store.ingest(space, &batches, Some(cursor))?;
                 return Ok(Some(DeviceInput::Ingested { space }));
             }
-            DeviceOutput::Acknowledged { batch, .. } => self.store.acknowledge(&[batch])?,
+            DeviceOutput::Acknowledged { batch, .. } => {
+                self.store.acknowledge(&[batch])?;
+                self.count(now)?;
+            }
             DeviceOutput::RelayHeights { space, heights } => self.store.relay_heights(space, &heights)?,
             DeviceOutput::ResetCursor { space } => self.store.reset_cursor(space)?,
             DeviceOutput::Answered { space: _, batch, verdict } => {
@@ -158,7 +193,10 @@ impl Link {
                 self.progress = progress;
                 self.up_to_date = false;
             }
-            DeviceOutput::UpToDate => self.up_to_date = true,
+            DeviceOutput::UpToDate => {
+                self.unsent = Unsent { records: self.store.unsent_records()?, counted: now };
+                self.up_to_date = true;
+            }
             DeviceOutput::WakeAt(at) => self.wake_at = Some(at),
             DeviceOutput::Closed(reason) => self.closed = Some(reason),
         }

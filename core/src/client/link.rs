@@ -8,22 +8,20 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::status::{LinkLen, Phase, SyncError, SyncStatus};
 use super::transport::WebSocket;
-use super::{Command, Ended};
+use super::{Command, Wake};
 use crate::clock::Clock;
 use crate::engine::{Link, LinkInput};
 use crate::protocol::{Backoff, CloseReason};
-use crate::store::Store;
 
 /// Runs until the link is cut or closed, or the app pauses or drops the client.
 pub(super) async fn drive(
     mut link: Link,
     socket: WebSocket,
-    store: &Store,
     clock: &Clock,
     inbox: &mut mpsc::UnboundedReceiver<Command>,
     status: &watch::Sender<SyncStatus>,
     backoff: &mut Backoff,
-) -> Result<Ended, SyncError> {
+) -> Result<Wake, SyncError> {
     let (mut sink, mut incoming) = socket.split();
     // Writing must never keep acknowledgements from being read, so it has a task of its own. What is
     // queued here is bounded by the session's window.
@@ -34,13 +32,13 @@ pub(super) async fn drive(
         }
         sink.close().await
     });
-    let mut shown = Shown::new(store);
+    let mut link_len = LinkLen::default();
     let result = loop {
         while let Some(frame) = link.next_frame() {
-            shown.link_len.up += frame.len() as u64;
+            link_len.up += frame.len() as u64;
             outbox.send(frame).map_err(|_| SyncError::Cut)?;
         }
-        shown.show(&link, store, clock, status, backoff);
+        show(&link, link_len, clock, status, backoff);
         match link.closed() {
             Some(CloseReason::Cut) => break Err(SyncError::Cut),
             Some(reason) => break Err(SyncError::Closed(reason)),
@@ -50,7 +48,7 @@ pub(super) async fn drive(
         let input = tokio::select! {
             message = incoming.next() => match message {
                 Some(Ok(Message::Binary(bytes))) => {
-                    shown.link_len.down += bytes.len() as u64;
+                    link_len.down += bytes.len() as u64;
                     LinkInput::Frame(bytes.into())
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
@@ -58,12 +56,9 @@ pub(super) async fn drive(
                 Some(Ok(_) | Err(_)) | None => LinkInput::Cut,
             },
             command = inbox.recv() => match command {
-                None => break Ok(Ended::Dropped),
-                Some(Command::Pause) => break Ok(Ended::Paused),
-                Some(Command::LocalChange) => {
-                    shown.count(store);
-                    LinkInput::LocalChange
-                }
+                None => break Ok(Wake::Dropped),
+                Some(Command::Pause) => break Ok(Wake::Paused),
+                Some(Command::LocalChange) => LinkInput::LocalChange,
                 Some(Command::Request | Command::Resume) => continue,
             },
             () = tokio::time::sleep(Duration::from_millis(sleep_ms.min(3_600_000) as u64)) => LinkInput::Tick,
@@ -79,64 +74,30 @@ pub(super) async fn drive(
     result
 }
 
-/// What was shown last, so that the store is asked only when something may have changed.
-struct Shown {
+fn show(
+    link: &Link,
     link_len: LinkLen,
-    unsent_records: u64,
-    acknowledged: u64,
-}
-
-impl Shown {
-    fn new(store: &Store) -> Self {
-        let mut shown = Self { link_len: LinkLen::default(), unsent_records: 0, acknowledged: 0 };
-        shown.count(store);
-        shown
+    clock: &Clock,
+    status: &watch::Sender<SyncStatus>,
+    backoff: &mut Backoff,
+) {
+    let (progress, up_to_date) = (link.progress(), link.is_up_to_date());
+    if up_to_date {
+        backoff.reset();
     }
-
-    fn count(&mut self, store: &Store) {
-        if let Ok(counts) = store.counts() {
-            self.unsent_records = counts.unsent_records;
-        }
-    }
-
-    fn show(
-        &mut self,
-        link: &Link,
-        store: &Store,
-        clock: &Clock,
-        status: &watch::Sender<SyncStatus>,
-        backoff: &mut Backoff,
-    ) {
-        let progress = link.progress();
-        if progress.up.batches != self.acknowledged {
-            self.acknowledged = progress.up.batches;
-            self.count(store);
-        }
-        let up_to_date = link.is_up_to_date();
+    status.send_if_modified(|status| {
+        let before = status.clone();
+        status.phase = if up_to_date { Phase::UpToDate } else { Phase::Syncing };
+        status.link_len = link_len;
+        status.up = progress.up;
+        status.down = progress.down;
+        status.unsent_records = link.unsent_records();
         if up_to_date {
-            backoff.reset();
-        }
-        status.send_if_modified(|status| {
-            let before = status.clone();
-            status.phase = if up_to_date { Phase::UpToDate } else { Phase::Syncing };
-            status.link_len = self.link_len;
-            status.up = progress.up;
-            status.down = progress.down;
-            status.unsent_records = self.unsent_records;
-            if up_to_date {
-                status.error = None;
-                if before.phase != Phase::UpToDate || before.up != status.up || before.down != status.down {
-                    status.last_success = Some(clock());
-                }
+            status.error = None;
+            if before.phase != Phase::UpToDate || before.up != status.up || before.down != status.down {
+                status.last_success = Some(clock());
             }
-            *status != before
-        });
-    }
-}
-
-/// Shows how much waits on the device while there is no link.
-pub(super) fn show_unsent(store: &Store, status: &watch::Sender<SyncStatus>) {
-    if let Ok(counts) = store.counts() {
-        status.send_modify(|status| status.unsent_records = counts.unsent_records);
-    }
+        }
+        *status != before
+    });
 }

@@ -232,13 +232,18 @@ impl Store {
         })
     }
 
-    /// How much is held, and how much of it is still to be sent.
+    /// Records with changes that the relay is not known to hold. Costs as much as is unsent.
+    pub fn unsent_records(&self) -> Result<u64, StoreError> {
+        let sql = format!("SELECT {UNSENT_RECORDS}");
+        self.inner.read(|connection| {
+            Ok(connection.prepare_cached(&sql)?.query_row([], |row| row.get::<_, i64>(0))?.unsigned_abs())
+        })
+    }
+
+    /// How much is held, and how much of it is still to be sent. Costs as much as is held.
     pub fn counts(&self) -> Result<Counts, StoreError> {
-        let sql = "SELECT
-            (SELECT count(*) FROM (
-                SELECT s.id, p.kind, p.record FROM pending p JOIN space s ON s.space = p.space
-                WHERE p.kind IS NOT NULL
-                UNION SELECT r.space, r.kind, r.record FROM undelivered d JOIN record r ON r.id = d.record)),
+        let sql = format!(
+            "SELECT {UNSENT_RECORDS},
             (SELECT count(*) FROM pending)
                 + (SELECT coalesce(sum(entries), 0) FROM batch WHERE acknowledged = 0),
             (SELECT coalesce(sum(length(body)), 0) FROM pending)
@@ -246,9 +251,10 @@ impl Store {
             (SELECT count(*) FROM record),
             (SELECT count(*) FROM waiting_entry) + (SELECT count(*) FROM batch WHERE state > 0 AND state = 1),
             (SELECT count(*) FROM refused_entry) + (SELECT count(*) FROM refused_batch),
-            (SELECT count(*) FROM unread) + (SELECT count(*) FROM batch WHERE state > 0 AND state = 2)";
+            (SELECT count(*) FROM unread) + (SELECT count(*) FROM batch WHERE state > 0 AND state = 2)"
+        );
         self.inner.read(|connection| {
-            Ok(connection.prepare_cached(sql)?.query_row([], |row| {
+            Ok(connection.prepare_cached(&sql)?.query_row([], |row| {
                 let count = |column| row.get::<_, i64>(column).map(|count| count as u64);
                 Ok(Counts {
                     unsent_records: count(0)?,
@@ -263,6 +269,11 @@ impl Store {
         })
     }
 }
+
+/// A record counts once, whether its changes are pending or sealed.
+const UNSENT_RECORDS: &str = "(SELECT count(*) FROM (
+    SELECT s.id, p.kind, p.record FROM pending p JOIN space s ON s.space = p.space WHERE p.kind IS NOT NULL
+    UNION SELECT r.space, r.kind, r.record FROM undelivered d JOIN record r ON r.id = d.record))";
 
 impl Inner {
     /// Somebody else writes what a store opened to read only holds, so it looks again each time.
