@@ -81,6 +81,11 @@ export interface DrawnTrack {
   open: boolean;
 }
 
+/** Whether both are the same tracks, drawn alike: then there is nothing to draw again. */
+export function sameTracks(a: DrawnTrack[], b: DrawnTrack[]): boolean {
+  return a.length === b.length && a.every((one, i) => one.track === b[i]!.track && one.open === b[i]!.open && one.colour === b[i]!.colour);
+}
+
 export function trackLines(tracks: DrawnTrack[]): Lines {
   const features = tracks.flatMap(({ track, colour, patrol, open }) =>
     track.features.flatMap(({ geometry, properties }): Feature<LineString>[] => {

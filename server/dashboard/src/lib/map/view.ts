@@ -61,7 +61,7 @@ export class MapPicture {
     map.addControl(new maplibre.ScaleControl({ maxWidth: 120 }), 'bottom-left');
     const picture = new MapPicture(map, data, theme, locale, still);
     // What came while the style was loading found no source to go to.
-    map.on('style.load', () => WORK.forEach((name) => picture.show(name, picture.data[name] as FeatureCollection)));
+    map.on('style.load', () => WORK.forEach((name) => picture.push(name, picture.data[name] as FeatureCollection)));
     map.once('idle', () => (container.dataset.drawn = ''));
     picture.pickable(onpick);
     return picture;
@@ -80,8 +80,14 @@ export class MapPicture {
     this.style();
   }
 
+  /** Draws the data, unless it is what is drawn already: a list that was loaded again is mostly the same. */
   show(name: SourceName, data: FeatureCollection): void {
+    if (data === this.data[name] || (name !== 'tracks' && JSON.stringify(data) === JSON.stringify(this.data[name]))) return;
     this.data[name] = data;
+    this.push(name, data);
+  }
+
+  private push(name: SourceName, data: FeatureCollection): void {
     for (const { properties } of data.features) if (typeof properties?.icon === 'string') ensureIcon(this.map, properties.icon);
     this.map.getSource<maplibre.GeoJSONSource>(name)?.setData(data);
   }
