@@ -114,7 +114,20 @@ impl fmt::Debug for Store {
 
 impl Store {
     /// Opens a store, or makes it if there is no file.
+    ///
+    /// While a damaged file is being brought back into it, and after that was cut off, it is still
+    /// the damaged file that is to be opened: [`OpenError::Damaged`] names it until
+    /// [`recover`](Self::recover) has come to its end.
     pub fn open(config: StoreConfig) -> Result<Self, OpenError> {
+        let store = Self::open_even_unfinished(config)?;
+        match recover::unfinished(&store) {
+            Ok(None) => Ok(store),
+            Ok(Some(kept_as)) => Err(OpenError::Damaged { kept_as }),
+            Err(source) => Err(OpenError::Unreadable { source: Box::new(source) }),
+        }
+    }
+
+    fn open_even_unfinished(config: StoreConfig) -> Result<Self, OpenError> {
         let durability = if config.identity.is_some() { Durability::Full } else { Durability::Relaxed };
         let (mut connection, lock) = match &config.path {
             Some(path) => {
@@ -380,8 +393,10 @@ fn meta(connection: &Connection, key: &str) -> rusqlite::Result<Option<Vec<u8>>>
 }
 
 /// Settings share a table with what names the file, and never a name.
+const SETTING_PREFIX: &str = "setting/";
+
 fn setting_key(name: &str) -> String {
-    format!("setting/{name}")
+    format!("{SETTING_PREFIX}{name}")
 }
 
 fn set_meta(transaction: &Transaction<'_>, key: &str, value: &[u8]) -> rusqlite::Result<()> {

@@ -25,17 +25,20 @@ mod catalogue_tests;
 #[cfg(test)]
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::ingest::IngestError;
 use super::schema::{self, Durability};
-use super::{OpenError, Store, StoreConfig, StoreError, WriteError, set_meta};
+use super::{OpenError, Store, StoreConfig, StoreError, WriteError, meta, set_meta};
 use crate::id::{DeviceId, SpaceId};
 use crate::position::OwnChain;
 use catalogue::{Adds, BatchKey, Catalogue, Trust};
 use pages::DamagedFile;
 use plan::Plan;
+
+/// Names the damaged file in the table `meta` of the store into which it is being brought back.
+const UNFINISHED: &str = "recovering";
 
 /// Batches taken in in one transaction: a few megabytes at most.
 const TAKEN_AT_ONCE: usize = 16;
@@ -107,7 +110,7 @@ impl Store {
         let file = DamagedFile::open(damaged).map_err(RecoverError::Read)?;
         let catalogue = Catalogue::read(&file);
         check_author(&catalogue, own)?;
-        let store = Self::open(into)?;
+        let store = Self::open_even_unfinished(into)?;
         let plan = plan::plan(&file, &catalogue, own);
         let mut report = RecoverReport {
             pages: catalogue.carved.pages,
@@ -117,21 +120,69 @@ impl Store {
             pending_skipped: plan.pending_skipped,
             ..RecoverReport::default()
         };
-        // The damaged file is the copy meanwhile, so one wait for the disk at the end is enough.
-        set_durability(&store, Durability::Relaxed)?;
-        for space in &catalogue.spaces {
-            store.join_space(*space)?;
-            take_in(&store, &file, &catalogue, &plan, *space, &mut report)?;
-        }
-        write_again(&store, &file, &catalogue, &plan, &mut report)?;
+        set_unfinished(&store, Some(damaged))?;
+        let brought_back = bring_back(&store, &file, &catalogue, &plan, &mut report);
+        // Whoever hears of a failure may go on with what there is, and try again.
         set_durability(&store, Durability::Full)?;
-        let now = store.inner.now().as_millis().to_be_bytes();
-        store.inner.transaction(|writing| {
-            set_meta(writing.transaction, "recovered", &now).map_err(StoreError::from)
-        })?;
+        set_unfinished(&store, None)?;
+        brought_back?;
         tracing::info!(?report, "a damaged store was brought back");
         Ok(report)
     }
+}
+
+fn bring_back(
+    store: &Store,
+    file: &DamagedFile,
+    catalogue: &Catalogue,
+    plan: &Plan,
+    report: &mut RecoverReport,
+) -> Result<(), RecoverError> {
+    // The damaged file is the copy meanwhile, so one wait for the disk at the end is enough.
+    set_durability(store, Durability::Relaxed)?;
+    for space in &catalogue.spaces {
+        store.join_space(*space)?;
+        take_in(store, file, catalogue, plan, *space, report)?;
+    }
+    write_again(store, file, catalogue, plan, report)?;
+    for (name, setting) in &catalogue.settings {
+        if store.setting(name)?.is_none() {
+            store.save_setting(name, &setting.value)?;
+        }
+    }
+    Ok(())
+}
+
+/// Which file is being brought back into a store. Noted in it, so that a power cut in the middle is
+/// not taken for the end.
+fn set_unfinished(store: &Store, damaged: Option<&Path>) -> Result<(), StoreError> {
+    let Some(path) = store.path() else { return Ok(()) };
+    // An app's directory may be elsewhere at the next start, so a neighbour is noted by its name.
+    let name = damaged.map(|damaged| match (damaged.canonicalize(), path.canonicalize()) {
+        (Ok(damaged), Ok(path)) if damaged.parent() == path.parent() => {
+            damaged.file_name().map(PathBuf::from)
+        }
+        (Ok(damaged), _) => Some(damaged),
+        _ => None,
+    });
+    let name = name.flatten().and_then(|name| name.to_str().map(|name| name.as_bytes().to_vec()));
+    store.inner.transaction(|writing| {
+        let transaction = writing.transaction;
+        Ok(match name {
+            Some(name) => set_meta(transaction, UNFINISHED, &name)?,
+            None => set_meta(transaction, UNFINISHED, &[])?,
+        })
+    })
+}
+
+/// The damaged file that was being brought back into a store when that was cut off, if it is still
+/// there.
+pub(super) fn unfinished(store: &Store) -> Result<Option<PathBuf>, StoreError> {
+    let Some(path) = store.path() else { return Ok(None) };
+    let name = store.inner.read(|connection| Ok::<_, StoreError>(meta(connection, UNFINISHED)?))?;
+    let name = name.filter(|name| !name.is_empty()).and_then(|name| String::from_utf8(name).ok());
+    let damaged = name.map(|name| path.parent().unwrap_or(Path::new("")).join(name));
+    Ok(damaged.filter(|damaged| damaged.exists()))
 }
 
 fn set_durability(store: &Store, durability: Durability) -> Result<(), StoreError> {

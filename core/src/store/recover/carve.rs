@@ -14,6 +14,7 @@ const OVERFLOWS_MAX: usize = 16;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     image: Image,
+    header: usize,
     cell: usize,
     view: View,
 }
@@ -21,7 +22,8 @@ pub(super) struct Place {
 /// A row that could be read.
 pub(super) struct Row<'a> {
     pub(super) place: Place,
-    pub(super) rowid: i64,
+    /// Its number, unless it is of an index.
+    pub(super) rowid: Option<i64>,
     pub(super) columns: Vec<Column<'a>>,
     /// It is what SQLite would read now: not an older version, not on a free page.
     pub(super) current: bool,
@@ -63,13 +65,14 @@ fn carve_page(
     read_len: usize,
     visit: &mut impl FnMut(&Row<'_>) -> bool,
 ) -> bool {
-    let Some(cells) = record::cells(page, record::header_at(file.page_of(image))) else { return true };
+    let header = record::header_at(file.page_of(image));
+    let Some(cells) = record::cells(page, header) else { return true };
     let views = file.views_of(image);
     let (current, committed) = (file.is_current(image), file.was_committed(image));
     let mut overflows = 0;
     let mut all = true;
     for at in cells {
-        let Some(cell) = record::cell(page, at, read_len, file.usable_len()) else {
+        let Some(cell) = record::cell(page, header, at, read_len, file.usable_len()) else {
             all = false;
             continue;
         };
@@ -83,7 +86,7 @@ fn carve_page(
             let Some(payload) = payload(file, &cell, *view) else { continue };
             let Some(columns) = record::columns(&payload) else { continue };
             read = true;
-            let place = Place { image, cell: at, view: *view };
+            let place = Place { image, header, cell: at, view: *view };
             if visit(&Row { place, rowid: cell.rowid, columns, current, committed }) {
                 break;
             }
@@ -101,7 +104,7 @@ pub(super) fn read_again<T>(
 ) -> Option<T> {
     let mut page = Vec::new();
     let read_len = file.read(place.image, &mut page).ok()?;
-    let cell = record::cell(&page, place.cell, read_len, file.usable_len())?;
+    let cell = record::cell(&page, place.header, place.cell, read_len, file.usable_len())?;
     let payload = payload(file, &cell, place.view)?;
     read(&record::columns(&payload)?)
 }

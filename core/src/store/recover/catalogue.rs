@@ -15,6 +15,10 @@ use crate::document;
 use crate::id::{ActorId, BatchId, ChangeHash, DeviceId, Incarnation, RecordId, SpaceId};
 use crate::limits::{BATCH_LEN_MAX, CHANGE_LEN_MAX, KIND_LEN_MAX};
 use crate::model::TrackChunk;
+use crate::store::SETTING_PREFIX;
+
+/// Bytes of a setting that is kept in memory, at most.
+const SETTING_LEN_MAX: usize = 64 * 1024;
 
 /// Orders batches by chain, each from its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,6 +107,13 @@ pub(super) struct FoundPending {
     pub(super) trust: Trust,
 }
 
+/// What a setting was saved as.
+#[derive(Debug, Clone)]
+pub(super) struct Setting {
+    pub(super) value: Vec<u8>,
+    trust: Trust,
+}
+
 /// Everything found.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
@@ -110,6 +121,8 @@ pub(super) struct Catalogue {
     pub(super) spaces: Vec<SpaceId>,
     pub(super) batches: BTreeMap<BatchKey, FoundBatch>,
     pub(super) pending: BTreeMap<PendingKey, FoundPending>,
+    /// What this device had saved beside its records, by name.
+    pub(super) settings: BTreeMap<String, Setting>,
     /// Who wrote the changes of an actor, as the table `chain` says.
     pub(super) devices: HashMap<ActorId, DeviceId>,
     pub(super) carved: Carved,
@@ -122,15 +135,16 @@ impl Catalogue {
         let mut joined = BTreeMap::new();
         let mut judged = Judged::default();
         catalogue.carved = carve(file, |row| {
+            let Some(rowid) = row.rowid else { return catalogue.take_setting(row) };
             if let Some(space) = joined_space(row) {
-                joined.entry((!row.current, row.rowid, space)).or_insert(());
+                joined.insert((!row.current, rowid, space), ());
                 return true;
             }
             if let Some((actor, device)) = chain_row(row) {
                 catalogue.devices.insert(actor, device);
                 return true;
             }
-            catalogue.take_pending(row) || catalogue.take_batch(row, &mut judged)
+            catalogue.take_pending(row, rowid) || catalogue.take_batch(row, &mut judged)
         });
         catalogue.drop_what_failed();
         let of_batches: BTreeSet<SpaceId> = catalogue.batches.keys().map(|key| key.space).collect();
@@ -165,11 +179,22 @@ impl Catalogue {
         found_one
     }
 
-    fn take_pending(&mut self, row: &Row<'_>) -> bool {
+    fn take_pending(&mut self, row: &Row<'_>, rowid: i64) -> bool {
         let Some((found, body)) = pending_row(row) else { return false };
-        let key = PendingKey { row: row.rowid, body: *blake3::hash(body).as_bytes() };
+        let key = PendingKey { row: rowid, body: *blake3::hash(body).as_bytes() };
         insert_better(&mut self.pending, key, found, |found| found.trust);
         true
+    }
+
+    /// A row of the table `meta`, which is an index: it has no number.
+    fn take_setting(&mut self, row: &Row<'_>) -> bool {
+        let [Column::Text(key), Column::Blob(value)] = row.columns.as_slice() else { return false };
+        let name = str::from_utf8(key).ok().and_then(|key| key.strip_prefix(SETTING_PREFIX));
+        if let Some(name) = name.filter(|_| value.len() <= SETTING_LEN_MAX) {
+            let setting = Setting { value: value.to_vec(), trust: Trust::of(row) };
+            insert_better(&mut self.settings, name.to_owned(), setting, |setting| setting.trust);
+        }
+        name.is_some()
     }
 
     /// Drops what was torn where the writer has gone on from before it: those writes failed, and

@@ -4,8 +4,10 @@
 
 use super::pages::be_u32;
 
-/// The byte that begins a page with rows.
+/// The byte that begins a page with the rows of a table.
 const TABLE_LEAF: u8 = 0x0d;
+/// The byte that begins a page of an index, or with the rows of a table that is one.
+const INDEX_LEAF: u8 = 0x0a;
 /// Columns of a row, at most; our tables have far fewer.
 const COLUMNS_MAX: usize = 64;
 
@@ -22,7 +24,8 @@ pub(super) enum Column<'a> {
 /// A row as it lies in its page: the rest may be on other pages.
 #[derive(Clone, Copy)]
 pub(super) struct Cell<'p> {
-    pub(super) rowid: i64,
+    /// Its number, unless it is of an index.
+    pub(super) rowid: Option<i64>,
     pub(super) payload_len: usize,
     /// The bytes of the payload on this page.
     pub(super) local: &'p [u8],
@@ -40,7 +43,7 @@ pub(super) fn looks_like_tree_page(page: &[u8], at: usize) -> bool {
     let Some(header) = page.get(at..at + 8) else { return false };
     let pointers_at = match header[0] {
         0x02 | 0x05 => at + 12,
-        0x0a | TABLE_LEAF => at + 8,
+        INDEX_LEAF | TABLE_LEAF => at + 8,
         _ => return false,
     };
     let (cells, content) = (be_u16(header, 3), be_u16(header, 5));
@@ -53,7 +56,7 @@ pub(super) fn cells(page: &[u8], at: usize) -> Option<impl Iterator<Item = usize
     let header = page.get(at..at + 8)?;
     // A page has no more cells than its bytes have room for, whatever its header says.
     let count = be_u16(header, 3).min(page.len() / 6);
-    (header[0] == TABLE_LEAF).then(|| {
+    matches!(header[0], TABLE_LEAF | INDEX_LEAF).then(|| {
         (0..count)
             .map(move |i| at + 8 + 2 * i)
             .take_while(|at| at + 2 <= page.len())
@@ -61,13 +64,21 @@ pub(super) fn cells(page: &[u8], at: usize) -> Option<impl Iterator<Item = usize
     })
 }
 
-/// Reads the cell at an offset of a page of which only the first `available` bytes exist.
-pub(super) fn cell(page: &[u8], at: usize, available: usize, usable: usize) -> Option<Cell<'_>> {
+/// Reads the cell at an offset of a page of which only the first `available` bytes exist. The page's
+/// own header is at `header_at`.
+pub(super) fn cell(
+    page: &[u8],
+    header_at: usize,
+    at: usize,
+    available: usize,
+    usable: usize,
+) -> Option<Cell<'_>> {
     let page = page.get(..available.min(usable))?;
+    let is_table = *page.get(header_at)? == TABLE_LEAF;
     let mut rest = page.get(at..)?;
     let payload_len = usize::try_from(varint(&mut rest)?).ok()?;
-    let rowid = varint(&mut rest)? as i64;
-    let local_len = local_len(payload_len, usable)?;
+    let rowid = if is_table { Some(varint(&mut rest)? as i64) } else { None };
+    let local_len = local_len(payload_len, usable, is_table)?;
     let local = rest.get(..local_len)?;
     let overflow = match local_len < payload_len {
         true => Some(be_u32(rest, local_len).filter(|page| *page != 0)?),
@@ -77,8 +88,8 @@ pub(super) fn cell(page: &[u8], at: usize, available: usize, usable: usize) -> O
 }
 
 /// How many bytes of a payload lie on the page of its cell.
-fn local_len(payload_len: usize, usable: usize) -> Option<usize> {
-    let most = usable.checked_sub(35)?;
+fn local_len(payload_len: usize, usable: usize, is_table: bool) -> Option<usize> {
+    let most = if is_table { usable.checked_sub(35)? } else { ((usable - 12) * 64 / 255).checked_sub(23)? };
     if payload_len <= most {
         return Some(payload_len);
     }
