@@ -66,7 +66,7 @@ pub struct RecoverReport {
     pub pending_reauthored: u64,
     /// Those of which a batch has the change, or of which everything was written over since.
     pub pending_skipped: u64,
-    /// Changes and track chunks that are intact and that the new store refuses.
+    /// Changes and track chunks that are intact and that the new store refuses, or whose space is lost.
     pub failed: u64,
 }
 
@@ -118,6 +118,7 @@ impl Store {
             spaces: catalogue.spaces.len() as u64,
             batches_left: plan.left,
             pending_skipped: plan.pending_skipped,
+            failed: catalogue.homeless,
             ..RecoverReport::default()
         };
         set_unfinished(&store, Some(damaged))?;

@@ -121,6 +121,8 @@ pub(super) struct Catalogue {
     pub(super) spaces: Vec<SpaceId>,
     pub(super) batches: BTreeMap<BatchKey, FoundBatch>,
     pub(super) pending: BTreeMap<PendingKey, FoundPending>,
+    /// Pending rows that nobody can say the space of.
+    pub(super) homeless: u64,
     /// What this device had saved beside its records, by name.
     pub(super) settings: BTreeMap<String, Setting>,
     /// Who wrote the changes of an actor, as the table `chain` says.
@@ -132,12 +134,16 @@ impl Catalogue {
     /// Looks through every page.
     pub(super) fn read(file: &DamagedFile) -> Self {
         let mut catalogue = Self::default();
-        let mut joined = BTreeMap::new();
+        let mut joined = BTreeSet::new();
+        let mut seen = HashMap::<SpaceId, u32>::new();
         let mut judged = Judged::default();
         catalogue.carved = carve(file, |row| {
+            if let Some(space) = named_space(row) {
+                *seen.entry(space).or_default() += 1;
+            }
             let Some(rowid) = row.rowid else { return catalogue.take_setting(row) };
             if let Some(space) = joined_space(row) {
-                joined.insert((!row.current, rowid, space), ());
+                joined.insert((!row.current, rowid, space));
                 return true;
             }
             if let Some((actor, device)) = chain_row(row) {
@@ -147,15 +153,32 @@ impl Catalogue {
             catalogue.take_pending(row, rowid) || catalogue.take_batch(row, &mut judged)
         });
         catalogue.drop_what_failed();
-        let of_batches: BTreeSet<SpaceId> = catalogue.batches.keys().map(|key| key.space).collect();
-        let of_pending: BTreeSet<SpaceId> = catalogue.pending.values().map(|found| found.space).collect();
-        let named = joined.into_keys().map(|(_, _, space)| space);
-        for space in named.chain(of_batches).chain(of_pending) {
-            if !catalogue.spaces.contains(&space) {
-                catalogue.spaces.push(space);
+        catalogue.settle_spaces(joined.into_iter().map(|(_, _, space)| space), &seen);
+        catalogue
+    }
+
+    /// Lists the spaces: those that a batch proves or that are named twice. What a space is called is
+    /// covered by no hash in a pending row, and a name that damage made up stands alone.
+    fn settle_spaces(&mut self, joined: impl Iterator<Item = SpaceId>, seen: &HashMap<SpaceId, u32>) {
+        let of_batches: BTreeSet<SpaceId> = self.batches.keys().map(|key| key.space).collect();
+        let of_pending: BTreeSet<SpaceId> = self.pending.values().map(|found| found.space).collect();
+        let named: Vec<_> = joined.chain(of_batches.iter().copied()).chain(of_pending).collect();
+        let is_sure = |space: &SpaceId| of_batches.contains(space) || seen.get(space) > Some(&1);
+        let has_sure = named.iter().any(is_sure);
+        for space in named.into_iter().filter(|space| !has_sure || is_sure(space)) {
+            if !self.spaces.contains(&space) {
+                self.spaces.push(space);
             }
         }
-        catalogue
+        let (spaces, homeless) = (&self.spaces, &mut self.homeless);
+        self.pending.retain(|_, found| {
+            if let ([only], false) = (spaces.as_slice(), spaces.contains(&found.space)) {
+                found.space = *only;
+            }
+            let is_known = spaces.contains(&found.space);
+            *homeless += u64::from(!is_known);
+            is_known
+        });
     }
 
     fn take_batch(&mut self, row: &Row<'_>, judged: &mut Judged) -> bool {
@@ -250,6 +273,15 @@ impl Judged {
             id: batch.id(),
         };
         Some((key, header.clone()))
+    }
+}
+
+/// The space that a row or an index entry begins with, if it looks like one that does.
+fn named_space(row: &Row<'_>) -> Option<SpaceId> {
+    match row.columns.as_slice() {
+        [Column::Null, Column::Blob(space), ..] if row.rowid.is_some() => SpaceId::from_slice(space),
+        [Column::Blob(space), ..] if row.rowid.is_none() => SpaceId::from_slice(space),
+        _ => None,
     }
 }
 
