@@ -163,7 +163,7 @@ pub struct ConflictValue {
 pub enum Write {
     /// A new record.
     Put {
-        /// Which; a new id comes from [`Records::new_id`].
+        /// Which; a new one comes from [`Records::new_key`].
         key: RecordKey,
         /// Its fields.
         fields: HashMap<String, FieldValue>,

@@ -1,5 +1,6 @@
 //! The command line: parse, trace, do.
 
+#[allow(rustdoc::bare_urls, reason = "these comments are the help text, where a URL stands as it is")]
 mod cli;
 
 use std::process::ExitCode;

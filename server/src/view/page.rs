@@ -69,7 +69,7 @@ fn write_token(token: &PageToken) -> String {
     format!("{text}.{}", check(&text))
 }
 
-/// Reads a token that [`View::page`] gave.
+/// Reads a token that `View::page` gave.
 pub fn read_token(text: &str) -> Option<PageToken> {
     let (token, given) = text.rsplit_once('.')?;
     if given != check(token) { None } else { token.parse().ok() }
