@@ -166,13 +166,10 @@ fn set_unfinished(store: &Store, damaged: Option<&Path>) -> Result<(), StoreErro
         (Ok(damaged), _) => Some(damaged),
         _ => None,
     });
-    let name = name.flatten().and_then(|name| name.to_str().map(|name| name.as_bytes().to_vec()));
+    let name = name.flatten();
+    let name = name.as_deref().and_then(Path::to_str).unwrap_or_default();
     store.inner.transaction(|writing| {
-        let transaction = writing.transaction;
-        Ok(match name {
-            Some(name) => set_meta(transaction, UNFINISHED, &name)?,
-            None => set_meta(transaction, UNFINISHED, &[])?,
-        })
+        set_meta(writing.transaction, UNFINISHED, name.as_bytes()).map_err(StoreError::from)
     })
 }
 
