@@ -1,9 +1,14 @@
 //! What the administrator's commands do: plain functions, which print nothing, so that the demo and
 //! the tests use them as the command line does.
 
+pub mod backup;
+pub mod check;
+mod copy;
 pub mod enrol;
 pub mod init;
+pub mod manifest;
 pub mod organisation;
+pub mod restore;
 
 use std::io;
 

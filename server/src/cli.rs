@@ -1,5 +1,6 @@
 //! The commands and their help. What they do is in the library; here is only what they say.
 
+mod backup;
 mod demo;
 mod recover;
 mod say;
@@ -88,6 +89,30 @@ enum Command {
     /// Add an account for the dashboard, or set its password anew.
     #[command(subcommand)]
     Account(AccountCommand),
+
+    /// Copy everything that the relay keeps into a new folder, while it runs.
+    ///
+    /// The folder appears under its name when it is complete and on disk, never before. It holds the
+    /// keys, the accounts, the settings, the certificates and the log as of one moment, and a manifest
+    /// with the hash of each file; not the views, which are rebuilt, and no file outside the data
+    /// directory that the settings name. `barid restore` makes a relay of it.
+    Backup(backup::BackupArgs),
+
+    /// Make a relay from a backup, in a data directory that is empty or not there yet.
+    ///
+    /// Every file is compared with the backup's manifest first. The log becomes a new one, by which
+    /// phones know that something may be missing: as they come into range they give back what they had
+    /// sent since the backup. Phones that were enrolled since must be enrolled again. Serve it in place
+    /// of the old relay, and never both.
+    Restore(backup::RestoreArgs),
+
+    /// Check that the relay's files are what it wrote; it may be running.
+    ///
+    /// Reads every database and every batch: signatures, hashes, the order of chains and offsets, who
+    /// was permitted; and takes the log in afresh to compare the views with it, in a folder within the
+    /// data directory that is removed afterwards. Prints what it finds, one line each. The exit code is
+    /// 0 if all is well and 1 if not.
+    Check,
 
     /// Bring back what a damaged database of a device still holds.
     ///
@@ -227,6 +252,16 @@ impl Cli {
                 Ok(())
             }
             Command::Account(command) => change_account(&settings(&Flags::default())?, command),
+            Command::Backup(args) => {
+                settings(&Flags::default())?;
+                backup::back_up(&data, &args)
+            }
+            // There are no settings yet.
+            Command::Restore(args) => backup::bring_back(&self.data, &args),
+            Command::Check => {
+                settings(&Flags::default())?;
+                backup::look(&data)
+            }
             Command::Recover(args) => {
                 settings(&Flags::default())?;
                 recover::run(&args)

@@ -5,6 +5,7 @@
 //! commit that assigned it is on disk. Offsets are dense from 1 within a space. The log judges
 //! membership and the order of chains, and nothing else: it never decodes a change.
 
+pub mod audit;
 pub mod reader;
 pub mod sqlite;
 pub mod writer;

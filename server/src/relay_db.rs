@@ -58,6 +58,18 @@ impl RelayDb {
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
 
+    /// Forgets who was signed in and which links and codes were open, and where devices stood in a log
+    /// that is gone: what ended after a backup was made must not begin again with it.
+    pub fn forget_visitors(&self) -> Result<(), rusqlite::Error> {
+        let tables = ["session", "login_token", "enrolment", "device_cursor"];
+        let mut connection = self.lock();
+        let transaction = connection.transaction()?;
+        for table in tables {
+            transaction.execute(&format!("DELETE FROM {table}"), [])?;
+        }
+        transaction.commit()
+    }
+
     /// The connection, for one short piece of work. A panic elsewhere leaves no open transaction
     /// behind: rusqlite rolls back on drop.
     pub(crate) fn lock(&self) -> MutexGuard<'_, Connection> {

@@ -6,5 +6,6 @@ mod api;
 mod hostile;
 mod kills;
 mod merge;
+mod restore;
 mod tls;
 mod urgent;

@@ -119,6 +119,25 @@ impl Relay {
         until("the relay stops when asked", Duration::from_secs(15), || child.try_wait().unwrap())
     }
 
+    /// Makes a backup, running or not.
+    pub fn back_up(&self, to: &Path) {
+        run(self.command("backup").arg("--data").arg(&self.folder).arg("--to").arg(to));
+    }
+
+    /// Restores a backup into a new folder, which becomes the relay's; it must not be running.
+    pub fn restore(&mut self, backup: &Path, folder: &Path) {
+        assert!(self.child.is_none(), "the relay is running");
+        run(self.command("restore").arg(backup).arg("--data").arg(folder));
+        self.folder = folder.to_owned();
+    }
+
+    /// Whether `barid check` finds nothing in a folder, and what it prints.
+    pub fn check(folder: &Path) -> (bool, String) {
+        let output = Command::new(barid()).arg("check").arg("--data").arg(folder).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// The process id.
     pub fn process(&self) -> u32 {
         self.child.as_ref().expect("the relay is running").id()

@@ -184,7 +184,7 @@ fn settings_file(settings: &Flags) -> String {
 }
 
 /// Moves everything up, the relay's key last.
-fn put_in_place(from: &DataDir, to: &DataDir) -> io::Result<()> {
+pub(super) fn put_in_place(from: &DataDir, to: &DataDir) -> io::Result<()> {
     for path in [to.organisations(), to.tls()] {
         remove_dir(&path)?;
     }

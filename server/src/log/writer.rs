@@ -78,6 +78,22 @@ impl LogWriter {
         Self::over(connect(path)?, clock)
     }
 
+    /// Makes a log of its own of a copy of another: with a new id, so that devices compare what they
+    /// hold with what is here, and with a new incarnation, so that no number in a chain of control
+    /// batches is ever used for two.
+    pub fn renew(path: &Path, clock: Clock) -> Result<Self, LogError> {
+        if !path.exists() {
+            return Err(LogError::NotCreated);
+        }
+        let connection = connect(path)?;
+        connection.execute(
+            "UPDATE meta SET value = CASE key WHEN 'log' THEN ?1 ELSE ?2 END
+             WHERE key IN ('log', 'incarnation')",
+            params![crate::secret::random::<16>(), crate::secret::random::<8>()],
+        )?;
+        Self::over(connection, clock)
+    }
+
     fn over(connection: Connection, clock: Clock) -> Result<Self, LogError> {
         let id = meta(&connection, "log")?.map(LogId::from_bytes).ok_or(LogError::NotCreated)?;
         let incarnation =

@@ -5,6 +5,7 @@
 //! saw: a relay that is killed together with its worker accuses no batch. What is set aside is set
 //! aside here alone, never a verdict; the next version tries it again.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -183,6 +184,19 @@ impl Aside {
             .prepare_cached("DELETE FROM aside WHERE space = ? AND log_offset = ?")?
             .execute(params![space.as_bytes(), offset as i64])?;
         Ok(())
+    }
+
+    /// The batches that are set aside, by the list at this path; none if there is no list. Only reads.
+    pub fn list(path: &Path) -> Result<BTreeSet<(SpaceId, u64)>, AsideError> {
+        if Self::count(path)? == 0 {
+            return Ok(BTreeSet::new());
+        }
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        let mut statement = connection.prepare("SELECT space, log_offset FROM aside")?;
+        let rows = statement
+            .query_map([], |row| Ok((SpaceId::from_bytes(row.get(0)?), row.get::<_, i64>(1)? as u64)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// How many batches are set aside, by the list at this path; none if there is no list. Only reads.
