@@ -3,6 +3,8 @@
 import { ApiError, read } from '../lib/api';
 import type { Selection } from '../lib/route';
 import type { Change, EventDetail, EventRecord, Page, Patrol, Track } from '../lib/types';
+import { unique } from '../lib/unique';
+import { keyOf } from './picture.svelte';
 import { session } from './session.svelte';
 
 abstract class Loaded<T> {
@@ -40,7 +42,7 @@ class OpenEvent extends Loaded<EventSheet> {
   protected async fetch({ kind, space, id }: Selection): Promise<EventSheet> {
     const path = `events/${space}/${kind}/${id}`;
     const [event, history] = await Promise.all([read<EventDetail>(path), read<Page<Change>>(`${path}/history`)]);
-    return { event, history: history.items };
+    return { event, history: unique(history.items, ({ change }) => change) };
   }
 }
 
@@ -57,7 +59,7 @@ class OpenPatrol extends Loaded<PatrolSheet> {
       read<Track>(`patrols/${space}/${id}/track`),
       read<Page<EventRecord>>('events', new URLSearchParams({ patrol: id, limit: '200' })),
     ]);
-    return { patrol, track, events: events.items };
+    return { patrol, track, events: unique(events.items, keyOf) };
   }
 }
 

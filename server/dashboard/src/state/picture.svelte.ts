@@ -4,6 +4,7 @@ import { ApiError, read } from '../lib/api';
 import { instant } from '../lib/format';
 import { eventsQuery } from '../lib/route';
 import type { Device, EventRecord, LatestPosition, Organisation, Page, Patrol, Stats } from '../lib/types';
+import { unique } from '../lib/unique';
 import { OPEN_ALERT_STATES } from '../lib/words';
 import { relayClock } from './clock.svelte';
 import { place } from './location.svelte';
@@ -50,7 +51,7 @@ class Picture {
       const page = await read<Page<EventRecord>>('events', eventsQuery(filters, relayClock.now, limit));
       if (turn !== this.asked) return;
       if (same && this.loaded.events) this.markFresh(page.items);
-      this.events = page.items;
+      this.events = unique(page.items, keyOf);
       this.next = page.next;
       this.shownQuery = filterText;
       this.loaded.events = true;
@@ -62,8 +63,7 @@ class Picture {
     await this.guard(async () => {
       const page = await read<Page<EventRecord>>('events', eventsQuery(place.route.filters, relayClock.now, PAGE, this.next));
       if (turn !== this.asked) return;
-      const held = new Set(this.events.map(keyOf));
-      this.events = [...this.events, ...page.items.filter((item) => !held.has(keyOf(item)))];
+      this.events = unique([...this.events, ...page.items], keyOf);
       this.next = page.next;
     });
   }
@@ -73,7 +73,8 @@ class Picture {
       const pages = await Promise.all(
         OPEN_ALERT_STATES.map((state) => read<Page<EventRecord>>('events', new URLSearchParams({ kind: 'alert', state, limit: '100' }))),
       );
-      this.alerts = pages.flatMap((page) => page.items).sort(mostUrgentFirst);
+      // An alert that moved on between two answers is in both.
+      this.alerts = unique(pages.flatMap((page) => page.items), keyOf).sort(mostUrgentFirst);
     });
   }
 
@@ -83,7 +84,7 @@ class Picture {
         read<Page<Patrol>>('patrols', new URLSearchParams({ limit: '500' })),
         read<Page<LatestPosition>>('positions'),
       ]);
-      this.patrols = patrols.items;
+      this.patrols = unique(patrols.items, ({ space, id }) => space + id);
       this.positions = positions.items;
       this.loaded.patrols = true;
     });
@@ -91,7 +92,7 @@ class Picture {
 
   async loadDevices(): Promise<boolean> {
     return this.guard(async () => {
-      this.devices = (await read<Page<Device>>('devices')).items;
+      this.devices = unique((await read<Page<Device>>('devices')).items, ({ id }) => id);
       this.loaded.devices = true;
     });
   }

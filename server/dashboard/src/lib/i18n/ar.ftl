@@ -76,6 +76,7 @@ pill-offline = غير متصل منذ { $time }، تُعرض البيانات ا
 pill-offline-short = غير متصل منذ { $time }
 load-error = تعذّر التحميل: { $reason }
 retry = أعد المحاولة
+part-failed = حدث خلل في هذا الجزء من الصفحة، والأجزاء الأخرى تعمل.
 loading = جارٍ التحميل…
 error-network = لا جواب من المحطة
 error-not_ready = ما زالت المحطة تُعِدّ الصورة

@@ -64,6 +64,7 @@ pill-offline = Offline since { $time }, showing saved data
 pill-offline-short = Offline since { $time }
 load-error = Could not load: { $reason }
 retry = Try again
+part-failed = This part of the page has a fault. The others go on.
 loading = Loading…
 error-network = no answer from the relay
 error-not_ready = the relay is still preparing its picture
