@@ -20,10 +20,12 @@ pub fn barid() -> PathBuf {
     let program = profile.join("barid");
     BUILT.call_once(|| {
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "barid-server"]);
+        // The same packages and features as `cargo everything`, or the dependencies are built again.
+        build.args(["build", "--quiet", "--workspace", "--features", "barid-ffi/bindgen", "--bin", "barid"]);
         if profile.ends_with("release") {
             build.arg("--release");
         }
+        build.current_dir(env!("CARGO_MANIFEST_DIR"));
         assert!(build.status().unwrap().success(), "building barid");
     });
     program

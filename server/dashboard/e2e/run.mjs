@@ -99,10 +99,19 @@ for (const [language, direction] of [['en', 'ltr'], ['ar', 'rtl']]) {
 
   await step(`${language}: a conflict shows its values`, async () => {
     await hash(page, '#/map?conflicts=1');
-    // In the demo one comes up in every turn of the story, and is decided after a while.
-    await page.waitForSelector('[data-row] .chip.warn', { timeout: 2 * PATIENCE_MS });
-    await page.locator('[data-row]').first().click();
-    await page.waitForSelector('.drawer .conflict li', { timeout: PATIENCE_MS });
+    // In the demo one comes up in every turn of the story and is decided after some twenty seconds: it
+    // may be gone between seeing and opening it, and then the next one will do.
+    for (let tries = 1; ; tries += 1) {
+      await page.waitForSelector('[data-row] .chip.warn', { timeout: 2 * PATIENCE_MS });
+      await page.locator('[data-row]').first().click();
+      try {
+        await page.waitForSelector('.drawer .conflict li', { timeout: 8_000 });
+        break;
+      } catch (error) {
+        if (tries === 3) throw error;
+        await page.keyboard.press('Escape');
+      }
+    }
     assert.ok((await page.locator('.drawer .conflict').first().locator('li').count()) >= 2);
     await picture(page, `conflict-${language}`);
     await page.keyboard.press('Escape');

@@ -7,6 +7,10 @@ use crate::machine::{built, cargo, has, install, program, run, top};
 
 const DASHBOARD: &str = "server/dashboard";
 
+/// Everything is built with the same packages and features in every step: another choice would build
+/// the dependencies once more.
+const EVERYTHING: [&str; 3] = ["--workspace", "--features", "barid-ffi/bindgen"];
+
 type Step = (&'static str, fn() -> Result<(), String>);
 
 /// Every step of `cargo everything`. The dashboard comes before the programs that serve it, and the
@@ -14,10 +18,13 @@ type Step = (&'static str, fn() -> Result<(), String>);
 const STEPS: &[Step] = &[
     ("format", || run(&mut cargo(&["fmt", "--all", "--check"]))),
     ("dashboard", dashboard_checks),
-    ("clippy", || run(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
+    ("clippy", || run(cargo(&["clippy"]).args(EVERYTHING).args(["--all-targets", "--", "-D", "warnings"]))),
     ("test", rust_tests),
     ("docs", || {
-        run(cargo(&["doc", "--workspace", "--no-deps", "--quiet"]).env("RUSTDOCFLAGS", "-D warnings"))
+        run(cargo(&["doc"])
+            .args(EVERYTHING)
+            .args(["--no-deps", "--quiet"])
+            .env("RUSTDOCFLAGS", "-D warnings"))
     }),
     ("openapi", openapi),
     ("pages", pages),
@@ -86,8 +93,8 @@ fn dashboard_checks() -> Result<(), String> {
 
 fn rust_tests() -> Result<(), String> {
     // The end-to-end tests start the built programs.
-    run(&mut cargo(&["build", "--workspace"]))?;
-    run(&mut cargo(&["test", "--workspace"]))
+    run(cargo(&["build"]).args(EVERYTHING))?;
+    run(cargo(&["test"]).args(EVERYTHING))
 }
 
 fn optional(tool: &str, words: &[&str]) -> Result<(), String> {
@@ -127,16 +134,7 @@ fn openapi() -> Result<(), String> {
 
 fn pages() -> Result<(), String> {
     install(&[("/usr/bin/chromium", &["chromium", "fonts-noto-core"])])?;
-    run(&mut cargo(&[
-        "test",
-        "--package",
-        "barid-tests",
-        "--test",
-        "pages",
-        "--",
-        "--ignored",
-        "--nocapture",
-    ]))
+    run(cargo(&["test"]).args(EVERYTHING).args(["--test", "pages", "--", "--ignored", "--nocapture"]))
 }
 
 fn python() -> Result<(), String> {
@@ -159,23 +157,8 @@ fn kotlin() -> Result<(), String> {
 
 /// Generates the foreign sources from the built library.
 fn generate(language: &str, folder: &str, library: &str) -> Result<(), String> {
-    run(&mut cargo(&[
-        "run",
-        "--quiet",
-        "--package",
-        "barid-ffi",
-        "--features",
-        "bindgen",
-        "--bin",
-        "uniffi-bindgen",
-        "--",
-        "generate",
-        "--library",
-        library,
-        "--language",
-        language,
-        "--no-format",
-        "--out-dir",
-        folder,
-    ]))
+    let generator = built("debug").join("uniffi-bindgen").to_string_lossy().into_owned();
+    let words =
+        ["generate", "--library", library, "--language", language, "--no-format", "--out-dir", folder];
+    run(&mut program(&generator, &words, "."))
 }
