@@ -94,7 +94,7 @@ fn dashboard_checks() -> Result<(), String> {
 fn rust_tests() -> Result<(), String> {
     // The end-to-end tests start the built programs.
     run(cargo(&["build"]).args(EVERYTHING))?;
-    run(cargo(&["test"]).args(EVERYTHING))
+    run(cargo(&["test"]).args(EVERYTHING).env("BARID", built("debug").join("barid")))
 }
 
 fn optional(tool: &str, words: &[&str]) -> Result<(), String> {
@@ -134,7 +134,10 @@ fn openapi() -> Result<(), String> {
 
 fn pages() -> Result<(), String> {
     install(&[("/usr/bin/chromium", &["chromium", "fonts-noto-core"])])?;
-    run(cargo(&["test"]).args(EVERYTHING).args(["--test", "pages", "--", "--ignored", "--nocapture"]))
+    run(cargo(&["test"])
+        .args(EVERYTHING)
+        .args(["--test", "pages", "--", "--ignored", "--nocapture"])
+        .env("BARID", built("debug").join("barid")))
 }
 
 fn python() -> Result<(), String> {
