@@ -1,4 +1,5 @@
-//! Shared pieces of the tests: a real relay process, phones on the real core, links that fail.
+//! Shared pieces of the tests: a real relay process, phones on the real core, links that fail;
+//! and a world of them in which one seed decides everything.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "tests")]
 
@@ -6,5 +7,6 @@ pub mod browser;
 pub mod phone;
 pub mod relay;
 pub mod wait;
+pub mod world;
 
 pub use barid_server::demo::link;

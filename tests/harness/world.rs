@@ -1,0 +1,350 @@
+//! A world of phones and a relay in which one seed decides everything.
+//!
+//! The real engine, store, session, room and log run here; the network, the clocks, the processes and
+//! the people are the world's. There is no thread, no sleep and no clock of the machine's: time is
+//! the next entry of an agenda. A storm of work and faults is followed by a calm in which everything
+//! must come to rest, and then each checker looks at what is left. What goes wrong names its checker,
+//! and the same seed goes wrong again.
+
+mod authority;
+mod checks;
+mod clock;
+mod coverage;
+mod device;
+mod double;
+mod faults;
+mod files;
+mod links;
+mod oracle;
+mod random;
+mod relay;
+mod wire;
+mod workload;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tempfile::TempDir;
+
+pub use checks::INVARIANTS;
+pub use coverage::Coverage;
+pub use double::Double;
+
+use authority::{Authority, Rogue};
+use clock::NodeClock;
+use device::Device;
+use faults::Cut;
+use links::Connection;
+use oracle::Oracle;
+use random::Random;
+use relay::Relay;
+
+/// When every world begins, by its own time.
+const BEGIN_MS: i64 = 1_790_000_000_000;
+/// A calm that lasts longer never ends: nothing is wrong any more, and it is not done.
+const CALM_MS_MAX: i64 = 12 * 3_600_000;
+/// Entries of the agenda that one calm may take.
+const CALM_STEPS_MAX: u64 = 2_000_000;
+
+/// An invariant that does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which checker found it.
+    pub checker: &'static str,
+    /// What it found.
+    pub found: String,
+}
+
+impl Violation {
+    pub(crate) fn new(checker: &'static str, found: impl Into<String>) -> Self {
+        Self { checker, found: found.into() }
+    }
+}
+
+/// What became of one world.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// Its seed.
+    pub seed: u64,
+    /// What it was put through.
+    pub coverage: Coverage,
+    /// A hash over every frame and when it came: equal whenever the same world runs.
+    pub trace: u64,
+    /// What does not hold, if anything.
+    pub violation: Option<Violation>,
+}
+
+/// Something that happens at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    /// A frame may have arrived at the relay.
+    Up(u64),
+    /// A frame may have arrived at the device.
+    Down(u64),
+    WakeDevice {
+        link: u64,
+        turn: u64,
+    },
+    WakeRelay {
+        link: u64,
+        turn: u64,
+    },
+    /// The device's end learns that the link is gone.
+    HangUpDevice(u64),
+    /// The relay's end does.
+    HangUpRelay(u64),
+    Cut(u64, Cut),
+    Connect {
+        device: usize,
+        attempt: u64,
+    },
+    Commit,
+    StartDevice(usize),
+    StartRelay,
+    Act,
+}
+
+/// A world, while it runs.
+#[derive(Debug)]
+pub struct World {
+    random: Random,
+    time: Arc<AtomicI64>,
+    agenda: BinaryHeap<Reverse<(i64, u64, Event)>>,
+    /// Entries made so far: those of one time come in the order in which they were made.
+    entries: u64,
+    devices: Vec<Device>,
+    relay: Relay,
+    links: BTreeMap<u64, Connection>,
+    link_count: u64,
+    authority: Authority,
+    rogue: Rogue,
+    oracle: Oracle,
+    coverage: Coverage,
+    double: Double,
+    is_calm: bool,
+    actions_left: u32,
+    /// The relay is killed when it has performed so many outputs.
+    relay_dies_in: Option<u32>,
+    trace: u64,
+    _folder: TempDir,
+}
+
+/// Runs the world of one seed to its end, whatever happens.
+pub fn run(seed: u64, double: Double) -> Outcome {
+    let mut world = World::new(seed, double);
+    let result = catch_unwind(AssertUnwindSafe(|| world.live()));
+    let violation = match result {
+        Ok(result) => result.err(),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Some(Violation::new("nothing panics", text.unwrap_or_default()))
+        }
+    };
+    Outcome { seed, coverage: world.coverage.clone(), trace: world.trace, violation }
+}
+
+impl World {
+    fn new(seed: u64, double: Double) -> Self {
+        let mut random = Random::new(seed);
+        let time = Arc::new(AtomicI64::new(BEGIN_MS));
+        // Memory that looks like files: what is in it survives a process, and costs no disk.
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let mut authority = Authority::new(&mut random);
+        let spaces = authority.spaces;
+        let mut relay = Relay::new(&mut random, NodeClock::new(&time), folder.path(), &spaces, double);
+        let rogue = Rogue::new(&mut random, spaces[0]);
+        authority.admit(&mut random, rogue.identity.device(), 0, &spaces[..1]);
+        relay.take_in(&authority.batches).unwrap();
+        let is_large = random.one_in(100);
+        let count = if is_large { random.between(20, 50) } else { random.between(3, 8) };
+        let device = |number: i64| {
+            let organisation = random.below(2);
+            // The first organisation's devices are in its own space too.
+            let spaces = if organisation == 0 { spaces.to_vec() } else { spaces[..1].to_vec() };
+            let is_in_files = random.one_in(if is_large { 8 } else { 2 });
+            let path = is_in_files.then(|| folder.path().join(format!("device-{number}.db")));
+            Device::new(&mut random, spaces, organisation, NodeClock::new(&time), path)
+        };
+        let devices = (0..count).map(device).collect();
+        Self {
+            random,
+            time,
+            agenda: BinaryHeap::new(),
+            entries: 0,
+            devices,
+            relay,
+            links: BTreeMap::new(),
+            link_count: 0,
+            authority,
+            rogue,
+            oracle: Oracle::default(),
+            coverage: Coverage::default(),
+            double,
+            is_calm: false,
+            actions_left: 0,
+            relay_dies_in: None,
+            trace: 0xcbf2_9ce4_8422_2325,
+            _folder: folder,
+        }
+    }
+
+    /// Storm and calm, once or a few times.
+    fn live(&mut self) -> Result<(), Violation> {
+        for device in 0..self.devices.len() {
+            self.start_device(device)?;
+            // Some are admitted when they have recorded for a while.
+            if !self.random.one_in(6) {
+                self.admit(device)?;
+            }
+        }
+        let rounds = self.random.between(1, 3);
+        for _ in 0..rounds {
+            self.storm()?;
+            self.calm()?;
+            checks::after_calm(self)?;
+            self.link_again()?;
+            self.coverage.count("rounds of storm and calm");
+        }
+        self.coverage.add("changes recorded", self.oracle.changes() as u64);
+        self.coverage.add("batches acknowledged", self.oracle.acknowledged.len() as u64);
+        self.coverage.add("devices", self.devices.len() as u64);
+        Ok(())
+    }
+
+    fn now(&self) -> i64 {
+        self.time.load(Ordering::Relaxed)
+    }
+
+    fn plan(&mut self, after_ms: i64, event: Event) {
+        self.entries += 1;
+        self.agenda.push(Reverse((self.now() + after_ms.max(0), self.entries, event)));
+    }
+
+    /// Does what is next on the agenda. False if there is nothing.
+    fn step(&mut self) -> Result<bool, Violation> {
+        let Some(Reverse((at, _, event))) = self.agenda.pop() else { return Ok(false) };
+        self.time.store(at.max(self.now()), Ordering::Relaxed);
+        match event {
+            Event::Up(link) => self.arrive_up(link)?,
+            Event::Down(link) => self.arrive_down(link)?,
+            Event::WakeDevice { link, turn } => self.wake_device(link, turn)?,
+            Event::WakeRelay { link, turn } => self.wake_relay(link, turn)?,
+            Event::HangUpDevice(link) => self.hang_up_device(link),
+            Event::HangUpRelay(link) => self.hang_up_relay(link),
+            Event::Cut(link, how) => self.cut(link, how),
+            Event::Connect { device, attempt } => self.connect(device, attempt)?,
+            Event::Commit => self.commit()?,
+            Event::StartDevice(device) => self.start_device(device)?,
+            Event::StartRelay => self.start_relay()?,
+            Event::Act => self.act()?,
+        }
+        Ok(true)
+    }
+
+    fn storm(&mut self) -> Result<(), Violation> {
+        self.is_calm = false;
+        let most = if self.devices.len() > 8 { 60 } else { 120 };
+        self.actions_left = self.random.between(20, most) as u32;
+        self.plan(0, Event::Act);
+        while self.actions_left > 0 && self.step()? {}
+        Ok(())
+    }
+
+    fn act(&mut self) -> Result<(), Violation> {
+        if self.is_calm || self.actions_left == 0 {
+            return Ok(());
+        }
+        self.actions_left -= 1;
+        self.coverage.count("actions");
+        match self.random.below(100) {
+            0..=54 => self.record()?,
+            fault => self.fault(fault - 55)?,
+        }
+        let pause_ms = match self.random.below(20) {
+            0..=9 => self.random.between(0, 300),
+            10..=17 => self.random.between(0, 6_000),
+            _ => self.random.between(0, 150_000),
+        };
+        self.plan(pause_ms, Event::Act);
+        Ok(())
+    }
+
+    /// Nothing goes wrong any more, but what is wrong already heals by itself; until all is at rest.
+    fn calm(&mut self) -> Result<(), Violation> {
+        self.is_calm = true;
+        self.relay_dies_in = None;
+        if !self.relay.is_up() {
+            self.start_relay()?;
+        }
+        for device in 0..self.devices.len() {
+            self.devices[device].arm(0);
+            self.devices[device].is_away = false;
+            self.start_device(device)?;
+            self.admit(device)?;
+        }
+        if self.random.one_in(2) {
+            self.coverage.count("calms that begin with links nobody knows to be dead");
+        } else {
+            let all: Vec<u64> = self.links.keys().copied().collect();
+            all.into_iter().for_each(|link| self.cut(link, Cut::Known));
+        }
+        (0..self.devices.len())
+            .filter(|device| self.devices[*device].link.is_none())
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|device| self.plan_connect(device));
+        self.rest()
+    }
+
+    /// Goes on until everything is at rest.
+    fn rest(&mut self) -> Result<(), Violation> {
+        let (begin, mut steps) = (self.now(), 0);
+        while !checks::is_at_rest(self) {
+            steps += 1;
+            let is_over = steps > CALM_STEPS_MAX || self.now() - begin > CALM_MS_MAX;
+            if is_over || !self.step()? {
+                return Err(Violation::new("everything comes to rest", checks::unrest(self)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Links everybody anew: there must be nothing left to say.
+    fn link_again(&mut self) -> Result<(), Violation> {
+        let all: Vec<u64> = self.links.keys().copied().collect();
+        all.into_iter().for_each(|link| self.cut(link, Cut::Known));
+        (0..self.devices.len()).for_each(|device| self.plan_connect(device));
+        self.rest()?;
+        checks::fresh_diff_is_empty(self)
+    }
+
+    fn admit(&mut self, device: usize) -> Result<(), Violation> {
+        let admitted = &mut self.devices[device];
+        if std::mem::replace(&mut admitted.is_admitted, true) {
+            return Ok(());
+        }
+        let (key, organisation, spaces) =
+            (admitted.identity.device(), admitted.organisation, admitted.spaces.clone());
+        self.authority.admit(&mut self.random, key, organisation, &spaces);
+        self.bring()
+    }
+
+    /// Gives the relay what others than devices have for it.
+    fn bring(&mut self) -> Result<(), Violation> {
+        let taken = self.relay.take_in(&self.authority.batches);
+        let taken = taken.and_then(|()| self.relay.take_in(&self.rogue.batches));
+        taken.map_err(|found| Violation::new("a sound batch is taken", found))?;
+        self.tell_news()
+    }
+
+    fn note(&mut self, bytes: &[u8]) {
+        let now = self.now().to_be_bytes();
+        for byte in now.iter().chain(bytes) {
+            self.trace = (self.trace ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
