@@ -45,7 +45,7 @@ use relay::Relay;
 /// When every world begins, by its own time.
 const BEGIN_MS: i64 = 1_790_000_000_000;
 /// A calm that lasts longer never ends: nothing is wrong any more, and it is not done.
-const CALM_MS_MAX: i64 = 12 * 3_600_000;
+const CALM_MS_MAX: i64 = 3 * 3_600_000;
 /// Entries of the agenda that one calm may take.
 const CALM_STEPS_MAX: u64 = 2_000_000;
 

@@ -12,7 +12,7 @@ pub enum Double {
     NeverAppended,
     /// A page says that it reaches one batch further than it does.
     CursorOffByOne,
-    /// A batch that is held is appended once more.
+    /// Devices are not told what is held, and what they send again is appended once more.
     DedupeOff,
     /// Links are not told that the log has grown.
     NewsLost,

@@ -231,7 +231,9 @@ impl World {
             RelayOutput::Append { space: _, batch } => {
                 let answer = self.relay.append(id, batch);
                 if self.relay.is_behind() {
-                    let fsync_ms = self.random.between(0, 30);
+                    // A slow disk takes longer than a device takes to come back on another link.
+                    let is_slow = !self.is_calm && self.random.one_in(4);
+                    let fsync_ms = self.random.between(0, if is_slow { 5_000 } else { 30 });
                     self.plan(fsync_ms, Event::Commit);
                 }
                 match answer {
@@ -284,6 +286,8 @@ impl World {
         let answers = self.relay.commit();
         let answers = answers.map_err(|error| Violation::new("the log never fails", format!("{error:?}")))?;
         self.coverage.count("commits of the log");
+        let held = std::mem::take(&mut self.relay.held_already);
+        self.coverage.add("batches that came again and were held", held);
         if self.relay_dies() {
             self.coverage.count("relay killed after a commit and before its acknowledgements");
             self.kill_relay();

@@ -86,6 +86,8 @@ pub(crate) struct Relay {
     pub(crate) generation: u64,
     has_backup: bool,
     double: Double,
+    /// Batches that came again since this was last looked at.
+    pub(crate) held_already: u64,
     /// The rows derived from the log, kept up to date as the log grows.
     pub(crate) views: Store,
 }
@@ -111,6 +113,7 @@ impl Relay {
             generation: 0,
             has_backup: false,
             double,
+            held_already: 0,
         };
         relay.start().expect("the log opens");
         let running = relay.running.as_mut().expect("it was just started");
@@ -213,7 +216,11 @@ impl Relay {
                 ),
                 None => (None, known.len),
             };
-            let own = running.reader.own_chains(*space, device)?;
+            let own = match self.double {
+                // It does not look at what it holds: neither here nor when a batch comes.
+                Double::DedupeOff => Vec::new(),
+                _ => running.reader.own_chains(*space, device)?,
+            };
             let (log, head, len_total) = (running.reader.id(), known.head, known.len);
             opened.push(OpenedSpace::Member { log, head, at_cursor, len_after_cursor, len_total, own });
             end.spaces.push(*space);
@@ -276,6 +283,7 @@ impl Relay {
         })?;
         let mut answers = Vec::with_capacity(group.len());
         for ((link, batch), outcome) in group.iter().zip(outcomes) {
+            self.held_already += u64::from(matches!(outcome, Outcome::AlreadyHeld { .. }));
             if self.double == Double::DedupeOff && matches!(outcome, Outcome::AlreadyHeld { .. }) {
                 append_again(&self.path, batch.sealed());
             }
