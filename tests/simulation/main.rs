@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use harness::world::{Coverage, Double, INVARIANTS, Outcome, run};
 
-/// Worlds of one run: those before the first of [`pinned::OPEN`].
-const WORLDS: u64 = 13;
+/// Worlds of one run.
+const WORLDS: u64 = 60;
 /// Worlds within which each wrong double must be caught.
 const DOUBLE_SEEDS: u64 = 60;
 

@@ -146,6 +146,7 @@ impl Device {
         if let Some(store) = store {
             // Closing folds the log into the file, as a killed process does not.
             drop(store);
+            assert!(files::is_closed(&path), "a handle of the store outlives its process");
             files::put_back(&left, &path);
         }
     }

@@ -31,3 +31,8 @@ pub(crate) fn put_back(copy: &Path, path: &Path) {
     fs::remove_file(with(path, "-shm")).ok();
     self::copy(copy, path);
 }
+
+/// Whether no store has its files open: whoever does holds a lock.
+pub(crate) fn is_closed(path: &Path) -> bool {
+    fs::File::open(with(path, ".lock")).is_ok_and(|file| file.try_lock().is_ok())
+}

@@ -59,6 +59,7 @@ impl World {
             return Ok(());
         }
         let link = link.map_err(|error| Violation::new("the engine never fails", format!("{error:?}")))?;
+        drop(store);
         let quality = if self.is_calm { Quality::GOOD } else { Quality::draw(&mut self.random) };
         let relay_end = self.relay.accept(&mut self.random);
         self.link_count += 1;
@@ -294,6 +295,10 @@ impl World {
             return Ok(());
         }
         for answer in answers {
+            // It may die while it answers the one before.
+            if !self.relay.is_up() {
+                return Ok(());
+            }
             let input = self.answered(&answer)?;
             self.tell_relay(answer.link, input)?;
         }

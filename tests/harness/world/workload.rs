@@ -56,6 +56,8 @@ impl World {
         }
         let done = written.map_err(|error| Violation::new("a write succeeds", format!("{error:?}")))?;
         self.remember(number, &store, &done)?;
+        // The link may be where the process dies, and then this must not keep its files open.
+        drop(store);
         self.devices[number].has_news();
         match self.devices[number].link {
             Some(link) => self.tell_device(link, LinkInput::LocalChange),
