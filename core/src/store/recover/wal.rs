@@ -29,6 +29,8 @@ struct Frame {
 pub(super) struct Wal {
     file: File,
     page_len: usize,
+    /// Which write of the log the header begins, if the header is whole.
+    salts_now: Option<u64>,
     frames: Vec<Frame>,
     by_page: HashMap<u32, Vec<u32>>,
     committed: u32,
@@ -68,6 +70,7 @@ impl Wal {
         let mut wal = Self {
             file,
             page_len,
+            salts_now: chain.map(|_| salts_now),
             frames: Vec::new(),
             by_page: HashMap::new(),
             committed: 0,
@@ -140,8 +143,10 @@ impl Wal {
 
     /// The database as SQLite would read it.
     pub(super) fn committed(&self) -> View {
-        let salts = self.frames.first().map_or(0, |frame| frame.salts);
-        View { salts, end: self.committed }
+        // A process that dies right after it began the log anew leaves a new header before frames of
+        // the write before, all of which are in the file by then: they hide nothing.
+        let salts = self.salts_now.or(self.frames.first().map(|frame| frame.salts));
+        View { salts: salts.unwrap_or(0), end: self.committed }
     }
 
     /// The database as the transaction of this frame left it.
@@ -221,5 +226,52 @@ impl Checksum {
         }
         (self.first, self.second) = (first, second);
         self
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    const PAGE_LEN: usize = 4096;
+
+    /// The log of five commits that no checkpoint has taken into the file.
+    fn five_commits() -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.db");
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        connection
+            .execute_batch("PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0; CREATE TABLE t (x);")
+            .unwrap();
+        for number in 0..4 {
+            connection.execute("INSERT INTO t VALUES (?1)", [number]).unwrap();
+        }
+        std::fs::read(folder.path().join("x.db-wal")).unwrap()
+    }
+
+    fn hides_commits(log: &[u8]) -> bool {
+        let mut file = tempfile::tempfile().unwrap();
+        std::io::Write::write_all(&mut file, log).unwrap();
+        Wal::read(file, PAGE_LEN).unwrap().hides_commits()
+    }
+
+    #[test]
+    fn a_broken_frame_hides_the_commits_behind_it() {
+        let mut log = five_commits();
+        assert!(!hides_commits(&log));
+        log[HEADER_LEN + FRAME_HEADER_LEN + 100] ^= 1;
+        assert!(hides_commits(&log));
+    }
+
+    #[test]
+    fn a_log_that_was_just_begun_anew_hides_nothing_of_the_one_before() {
+        let mut log = five_commits();
+        log[16..24].copy_from_slice(&[7; 8]);
+        let mut sum = Checksum { big_endian: be_u32(&log, 0) == Some(MAGIC_BIG), first: 0, second: 0 };
+        sum = sum.over(&log[..24]);
+        log[24..28].copy_from_slice(&sum.first.to_be_bytes());
+        log[28..32].copy_from_slice(&sum.second.to_be_bytes());
+        assert!(!hides_commits(&log));
     }
 }
