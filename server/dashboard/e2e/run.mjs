@@ -105,14 +105,15 @@ for (const [language, direction] of [['en', 'ltr'], ['ar', 'rtl']]) {
       await page.waitForSelector('[data-row] .chip.warn', { timeout: 2 * PATIENCE_MS });
       await page.locator('[data-row]').first().click();
       try {
-        await page.waitForSelector('.drawer .conflict li', { timeout: 8_000 });
+        // In one look: both values are there, or it is decided.
+        const shown = () => (document.querySelector('.drawer .conflict')?.querySelectorAll('li').length ?? 0) >= 2;
+        await page.waitForFunction(shown, undefined, { timeout: 8_000 });
         break;
       } catch (error) {
         if (tries === 3) throw error;
         await page.keyboard.press('Escape');
       }
     }
-    assert.ok((await page.locator('.drawer .conflict').first().locator('li').count()) >= 2);
     await picture(page, `conflict-${language}`);
     await page.keyboard.press('Escape');
     await page.waitForSelector('.drawer', { state: 'detached' });
