@@ -135,7 +135,7 @@ pub enum RelayOutput {
         /// Bytes there is room for. The first batch may be longer.
         len_max: usize,
     },
-    /// The device was heard of.
+    /// A device whose link is open was heard of.
     Seen {
         /// The device.
         device: DeviceId,
@@ -153,8 +153,8 @@ enum Phase {
     Listening,
     /// `Welcome` is sent.
     Welcomed(Transcript),
-    /// The room looks the spaces up: each with its claim and digest.
-    Opening(Vec<Claim>),
+    /// The room looks the spaces up: each with its claim and digest, and what the device has not sent.
+    Opening(Vec<Claim>, u64),
     Enrolling(Enrol),
     Open,
     Closed,
@@ -286,15 +286,18 @@ impl RelaySession {
         let spaces = claims.iter().map(|claim| (claim.space, claim.cursor)).collect();
         self.outbox.expect(claims.iter().map(|claim| claim.space));
         self.outputs.push_back(RelayOutput::Open { device, incarnation, spaces });
-        self.outputs.push_back(RelayOutput::Seen { device, unsent: standing.unsent });
-        self.phase = Phase::Opening(claims);
+        self.phase = Phase::Opening(claims, standing.unsent);
         Ok(())
     }
 
     fn opened(&mut self, spaces: Vec<OpenedSpace>) {
-        let Phase::Opening(claims) = &self.phase else {
+        let Phase::Opening(claims, unsent) = &self.phase else {
             return;
         };
+        // Not before: a stranger's key is nobody that was heard of.
+        if let Some((device, _)) = self.device {
+            self.outputs.push_back(RelayOutput::Seen { device, unsent: *unsent });
+        }
         assert_eq!(claims.len(), spaces.len(), "a room answers for exactly the spaces asked for");
         let mut chains_left = LINK_CHAINS_MAX;
         let mut states = Vec::with_capacity(spaces.len());

@@ -10,7 +10,7 @@ use axum::extract::ws::{Message, WebSocket};
 use barid_core::batch::SealedBatch;
 use barid_core::clock::Timestamp;
 use barid_core::control::Verdict;
-use barid_core::id::{BatchId, DeviceId, Incarnation, SpaceId};
+use barid_core::id::{DeviceId, Incarnation, SpaceId};
 use barid_core::limits::LINK_IDLE_MS_MAX;
 use barid_core::protocol::{
     CloseCode, CloseReason, CursorClaim, Enrolment, OpenedSpace, RelayInput, RelayOutput, RelaySession,
@@ -26,7 +26,6 @@ use crate::enrolment::EnrolError;
 use crate::log::{Log as _, LogError, Outcome, verify};
 
 type Sink = stream::SplitSink<WebSocket, Message>;
-type Appended = (BatchId, Verdict);
 
 /// Serves a link until either end closes it.
 pub(super) async fn run(app: App, socket: WebSocket) {
@@ -40,7 +39,8 @@ struct Connection {
     session: RelaySession,
     sink: Sink,
     incoming: stream::SplitStream<WebSocket>,
-    appended: (mpsc::UnboundedSender<Appended>, mpsc::UnboundedReceiver<Appended>),
+    /// What became of batches that were queued.
+    appended: (mpsc::UnboundedSender<RelayInput>, mpsc::UnboundedReceiver<RelayInput>),
     wake_at: Option<Timestamp>,
     joined: Option<(LinkId, Arc<Notify>)>,
     spaces: Vec<SpaceId>,
@@ -94,7 +94,7 @@ impl Connection {
                     Some(Ok(Message::Text(_))) => RelayInput::Close(CloseCode::Malformed),
                     Some(Ok(Message::Close(_)) | Err(_)) | None => break,
                 },
-                Some((batch, outcome)) = self.appended.1.recv() => RelayInput::Appended { batch, outcome },
+                Some(appended) = self.appended.1.recv() => appended,
                 changed = log_state.changed(), if self.joined.is_some() => {
                     if changed.is_err() {
                         RelayInput::Close(CloseCode::Busy)
@@ -261,11 +261,18 @@ impl Connection {
                 Ok(Outcome::Appended { .. } | Outcome::AlreadyHeld { .. }) => Verdict::Accepted,
                 Ok(Outcome::RetryLater(reason)) => Verdict::RetryLater(reason),
                 Ok(Outcome::Refused(reason)) => Verdict::Refused(reason),
-                // Nothing was stored: silence would let the device wait for ever, and any other word
-                // would be a verdict. The link's end says that it may try again.
-                Err(_) => return,
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "a batch could not be appended"
+                    );
+                    // Nothing was stored: silence would let the device wait for ever, and any other
+                    // word would be a verdict. The link's end says that it may try again.
+                    appended.send(RelayInput::Close(CloseCode::Failed)).ok();
+                    return;
+                }
             };
-            appended.send((batch, outcome)).ok();
+            appended.send(RelayInput::Appended { batch, outcome }).ok();
         });
         None
     }

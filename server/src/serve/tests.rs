@@ -331,6 +331,46 @@ async fn a_phone_enrols_over_tls_by_the_pin_of_its_code_alone() {
     served.await.unwrap();
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_whose_batch_the_log_could_not_store_is_told_and_tries_again() {
+    use barid_core::client::{Phase, SyncError};
+    use barid_core::protocol::{CloseCode, CloseReason};
+
+    use crate::log::Log as _;
+
+    let relay = relay(Flags::default()).await;
+    let log = rusqlite::Connection::open(relay.app.data.log_db()).unwrap();
+    let (config, state) = (Arc::clone(&relay.app.config), Arc::clone(&relay.app.log.state().borrow()));
+    let phone = tokio::task::spawn_blocking(move || {
+        let organisation = state.spaces.values().find_map(|space| space.membership.organisations().next());
+        let code = crate::admin::enrol::enrol(&config, None, organisation.unwrap().id, "P1").unwrap();
+        let phone = barid_core::device::Device::open(barid_core::device::DeviceConfig {
+            path: None,
+            seed: [1; 32].into(),
+            kinds: barid_core::model::Kinds::built_in(),
+            clock: system_clock(),
+        })
+        .unwrap();
+        let space = phone.enrol(&code, "").unwrap().spaces[0];
+        let fields = barid_core::model::Fields::from([("title".to_owned(), "نقطة".into())]);
+        phone.store().write(|w| w.put(space, "event", None, fields)).unwrap();
+        phone
+    });
+    let phone = phone.await.unwrap();
+    log.execute_batch("CREATE TRIGGER full BEFORE INSERT ON batch BEGIN SELECT raise(ABORT, 'full'); END")
+        .unwrap();
+    let client = phone.sync().unwrap();
+    let mut status = client.status();
+    let failed = Some(SyncError::Closed(CloseReason::There(CloseCode::Failed)));
+    let patience = Duration::from_secs(20);
+    tokio::time::timeout(patience, status.wait_for(|status| status.error == failed)).await.unwrap().unwrap();
+    log.execute_batch("DROP TRIGGER full").unwrap();
+    client.request();
+    let done = status.wait_for(|status| status.phase == Phase::UpToDate);
+    assert_eq!(tokio::time::timeout(patience, done).await.unwrap().unwrap().unsent_records, 0);
+    tokio::task::spawn_blocking(move || drop(client)).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_directory_without_a_relay_says_how_to_make_one() {
     let dir = tempfile::tempdir().unwrap();

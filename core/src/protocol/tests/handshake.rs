@@ -37,6 +37,7 @@ struct FromRelay {
     frame: Option<Vec<u8>>,
     closed: Option<CloseReason>,
     opened: Option<DeviceId>,
+    seen: bool,
     enrol: Option<([u8; 16], DeviceId, String)>,
 }
 
@@ -47,6 +48,7 @@ fn relay_frame(session: &mut RelaySession) -> FromRelay {
             RelayOutput::Send(sent) => from.frame = Some(sent),
             RelayOutput::Closed(reason) => from.closed = Some(reason),
             RelayOutput::Open { device, .. } => from.opened = Some(device),
+            RelayOutput::Seen { .. } => from.seen = true,
             RelayOutput::Enrol { token, device, label } => from.enrol = Some((token, device, label)),
             _ => {}
         }
@@ -186,6 +188,19 @@ fn versions_agree_on_the_newest_that_both_speak() {
     ] {
         assert_eq!(ours.agree(theirs), agreed);
     }
+}
+
+#[test]
+fn a_device_that_is_not_let_in_is_nobody_that_was_seen() {
+    let phone = Phone::new(1, &[space(1)]);
+    let [hello, _, proof] = handshake(&phone, 9, (1, 2));
+    let mut relay = relay(9, 2);
+    ask_relay(&mut relay, hello);
+    let asked = ask_relay(&mut relay, proof);
+    assert!(asked.opened.is_some() && !asked.seen);
+    relay.handle(RelayInput::Close(CloseCode::UnknownDevice), at(1));
+    let answered = relay_frame(&mut relay);
+    assert!(answered.closed.is_some() && !answered.seen);
 }
 
 #[test]
