@@ -191,9 +191,13 @@ impl Accounts {
         self.attempts
             .begin(&name, from, (self.clock)())
             .map_err(|retry_after_seconds| LoginError::TooManyAttempts { retry_after_seconds })?;
-        let _turn = self.hashing.acquire().await;
+        let turn = Arc::clone(&self.hashing).acquire_owned().await;
         let this = self.clone();
-        let checked = tokio::task::spawn_blocking(move || this.check(&name, &password).map(|id| (id, name)));
+        let checked = tokio::task::spawn_blocking(move || {
+            // Held by the work and not by whoever waits for it: a browser that hangs up does not end it.
+            let _turn = turn;
+            this.check(&name, &password).map(|id| (id, name))
+        });
         let (account, name) = match checked.await {
             Ok(result) => result?,
             Err(_) => return Err(LoginError::WrongCredentials),
