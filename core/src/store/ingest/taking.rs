@@ -144,6 +144,11 @@ impl<'a, 'b> Ingest<'a, 'b> {
         Ok(self.writing.transaction.prepare_cached(sql)?.query_row([batch.as_bytes()], |row| row.get(0))?)
     }
 
+    fn is_unread(&self, batch: BatchId) -> Result<bool, StoreError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM unread WHERE batch = ?1)";
+        Ok(self.writing.transaction.prepare_cached(sql)?.query_row([batch.as_bytes()], |row| row.get(0))?)
+    }
+
     /// Whether the batch is next in its chain; otherwise what becomes of it.
     fn place_in_chain(&self, header: &Header, batch: BatchId) -> Result<Result<(), Step>, StoreError> {
         let chain = chain::find(self.writing.transaction, self.number, &key_of(header))?;
@@ -159,6 +164,10 @@ impl<'a, 'b> Ingest<'a, 'b> {
         }
         if self.is_refused(header.prev)? {
             return Ok(Err(Step::Refused));
+        }
+        if self.is_unread(header.prev)? {
+            // What only a newer program can read must not hold up what this one can.
+            return Ok(Ok(()));
         }
         if self.writing.inner.identity().is_none() && header.seq > held + 1 {
             // A replica reads a log whose relay has checked every chain: a batch that the replica

@@ -458,6 +458,25 @@ fn a_batch_of_a_newer_version_is_kept_unread_and_the_cursor_passes() {
 }
 
 #[test]
+fn what_follows_an_unread_batch_in_its_chain_is_taken_in() {
+    let mut world = World::new();
+    let (one, two) = (world.device(1, 0), world.device(2, 1));
+    let first = put(&one, world.space, "a");
+    world.upload(&one);
+    let unread = world.log.len() - 1;
+    let second = put(&one, world.space, "b");
+    world.upload(&one);
+    two.ingest(world.space, &world.log[..unread], None).unwrap();
+    let (offset, batch) = &world.log[unread];
+    two.keep_unread(world.space, *offset, batch.as_bytes(), None).unwrap();
+    two.ingest(world.space, &world.log[unread + 1..], None).unwrap();
+    let is_here = |id| two.get(world.space, "event", id).unwrap().is_some();
+    assert!(is_here(second) && !is_here(first));
+    two.read_unread().unwrap();
+    assert!(is_here(first));
+}
+
+#[test]
 fn what_an_older_program_could_not_read_is_read_when_the_store_is_opened() {
     let mut world = World::new();
     let one = world.device(1, 0);
