@@ -80,6 +80,8 @@ impl Client {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("barid-sync".to_owned()).spawn(move || {
             runtime.block_on(run(&store, &config, &clock, inbox, &status_tx));
+            // A name that is still being looked up must not hold whoever drops the client.
+            runtime.shutdown_background();
         })?;
         Ok(Self { commands, status, thread: Some(thread), changes: Some(changes) })
     }
@@ -135,11 +137,16 @@ async fn run(
 ) {
     let mut backoff = Backoff::default();
     let mut wake = Wake::Try;
+    // Before anything is tried: a screen that said "all sent" until then would be wrong.
+    show_unsent(store, status);
     loop {
         let delay = match wake {
             Wake::Dropped => return,
             Wake::Paused => {
-                status.send_modify(|status| status.phase = Phase::Paused);
+                status.send_modify(|status| {
+                    status.phase = Phase::Paused;
+                    status.next_try = None;
+                });
                 None
             }
             Wake::Try => {
@@ -245,9 +252,7 @@ async fn without_link(
             () = &mut next_try => return Wake::Try,
             () = count => {
                 count_at = None;
-                if let Ok(unsent) = store.unsent_records() {
-                    status.send_modify(|status| status.unsent_records = unsent);
-                }
+                show_unsent(store, status);
             }
             command = inbox.recv() => match command {
                 None => return Wake::Dropped,
@@ -261,9 +266,20 @@ async fn without_link(
     }
 }
 
+/// If the store cannot be read, what was shown last stays.
+fn show_unsent(store: &Store, status: &watch::Sender<SyncStatus>) {
+    if let Ok(unsent) = store.unsent_records() {
+        status.send_modify(|status| status.unsent_records = unsent);
+    }
+}
+
 fn random_u64() -> u64 {
     let mut bytes = [0; 8];
     // Without randomness the delay is merely not jittered.
     getrandom::fill(&mut bytes).ok();
     u64::from_be_bytes(bytes)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;

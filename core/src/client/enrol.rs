@@ -54,7 +54,11 @@ pub(crate) fn enrol(
     let membership = std::thread::scope(|scope| {
         let ask = || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.map_err(EnrolError::System)?.block_on(ask(&address, config, clock))
+            let runtime = runtime.map_err(EnrolError::System)?;
+            let asked = runtime.block_on(ask(&address, config, clock));
+            // A name that is still being looked up must not outlast the deadline.
+            runtime.shutdown_background();
+            asked
         };
         let thread = std::thread::Builder::new().name("barid-enrol".to_owned()).spawn_scoped(scope, ask);
         let thread = thread.map_err(EnrolError::System)?;

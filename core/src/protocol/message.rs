@@ -158,7 +158,7 @@ pub(super) enum SpaceState {
         log: Option<LogId>,
         /// The last offset of the log; 0 when it is empty.
         head: u64,
-        /// Bytes of the batches that will be sent to reach it.
+        /// Bytes of the batches that will be sent to reach it, at most.
         len_after_cursor: u64,
         /// What the relay holds of the device's own chains, said only when the digest differs.
         own: Option<Vec<OwnChain>>,

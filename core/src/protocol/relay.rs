@@ -81,8 +81,8 @@ pub enum OpenedSpace {
         head: u64,
         /// The batch at the offset that the device claims, if there is one.
         at_cursor: Option<BatchId>,
-        /// Bytes of the batches after that offset, without those of the device's incarnation: 0 tells
-        /// the device that nothing will come.
+        /// Bytes of the batches after that offset: 0 tells the device that nothing will come. Those of
+        /// the device's own incarnation may be counted in, although they are not sent.
         len_after_cursor: u64,
         /// The same from the log's beginning: it is sent when the cursor does not hold.
         len_total: u64,
