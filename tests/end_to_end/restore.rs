@@ -161,6 +161,49 @@ fn a_relay_whose_folder_was_copied_back_is_found_out_and_given_back_everything()
     assert_whole(&relay, [&east, &west], BEFORE + LOST + 1);
 }
 
+#[test]
+fn a_check_says_what_is_wrong_and_where_and_fails() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut relay = Relay::new(folder.path());
+    let mut phone = Phone::enrol(&relay, folder.path(), "phone");
+    record(&phone, 0, 10);
+    phone.sync_once();
+    relay.stop();
+    let log = relay.folder().join("log.db");
+    // Into one file, which can be put back.
+    let folding = rusqlite::Connection::open(&log).unwrap();
+    folding.pragma_update(None, "journal_mode", "DELETE").unwrap();
+    drop(folding);
+    let sound = std::fs::read(&log).unwrap();
+    let harm = rusqlite::Connection::open(&log).unwrap();
+    let batch = "SELECT number, bytes FROM batch WHERE kind = 1";
+    let (number, mut bytes): (i64, Vec<u8>) =
+        harm.query_row(batch, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    harm.execute("UPDATE batch SET bytes = ?2 WHERE number = ?1", (number, bytes)).unwrap();
+    drop(harm);
+    let (is_clean, printed) = Relay::check(relay.folder());
+    assert!(!is_clean && printed.contains("offset"), "{printed}");
+
+    put_back(&log, &sound);
+    assert_clean(relay.folder());
+    rusqlite::Connection::open(&log).unwrap().execute("DELETE FROM batch WHERE kind = 1", []).unwrap();
+    let (is_clean, printed) = Relay::check(relay.folder());
+    assert!(!is_clean && printed.contains("head"), "{printed}");
+
+    put_back(&log, &sound[..sound.len() / 2]);
+    let (is_clean, printed) = Relay::check(relay.folder());
+    assert!(!is_clean && printed.contains("log.db"), "{printed}");
+}
+
+/// Writes a database that nobody has open, without what SQLite kept beside the one before.
+fn put_back(path: &Path, bytes: &[u8]) {
+    for ending in ["-wal", "-shm"] {
+        std::fs::remove_file(format!("{}{ending}", path.display())).ok();
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
 fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
