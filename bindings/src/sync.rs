@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use barid_core::client::{self, Client, SyncError};
+use barid_core::control::Verdict;
 use barid_core::device::Device;
 use barid_core::protocol::Transfer;
 
@@ -69,6 +70,8 @@ pub struct SyncStatus {
     pub down: Progress,
     /// Records with changes that no relay has acknowledged yet.
     pub unsent_records: u64,
+    /// Why the relay does not take something of this device's, while that is so. The device keeps it.
+    pub turned_down: Option<String>,
     /// When everything was last exchanged, in milliseconds since the epoch.
     pub last_success_ms: Option<i64>,
     /// When the next link is tried, in milliseconds since the epoch.
@@ -203,6 +206,11 @@ impl From<client::SyncStatus> for SyncStatus {
             up: status.up.into(),
             down: status.down.into(),
             unsent_records: status.unsent_records,
+            turned_down: match status.turned_down {
+                None | Some(Verdict::Accepted) => None,
+                Some(Verdict::RetryLater(reason)) => Some(reason.text().to_owned()),
+                Some(Verdict::Refused(reason)) => Some(reason.text().to_owned()),
+            },
             last_success_ms: status.last_success.map(|time| time.as_millis()),
             next_try_ms: status.next_try.map(|time| time.as_millis()),
             error: status.error.map(SyncFailure::from),

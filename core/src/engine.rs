@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::clock::Timestamp;
+use crate::control::Verdict;
 use crate::id::DeviceId;
 use crate::identity::Identity;
 use crate::protocol::{
@@ -49,6 +50,7 @@ pub struct Link {
     progress: SessionProgress,
     up_to_date: bool,
     unsent: Unsent,
+    turned_down: Option<Verdict>,
     closed: Option<CloseReason>,
 }
 
@@ -88,6 +90,7 @@ impl Link {
             progress: SessionProgress::default(),
             up_to_date: false,
             unsent: Unsent { records: unsent, counted: now },
+            turned_down: None,
             closed: None,
         };
         link.perform(now)?;
@@ -133,6 +136,11 @@ impl Link {
     /// old while much is going on.
     pub fn unsent_records(&self) -> u64 {
         self.unsent.records
+    }
+
+    /// Why the relay last did not take a batch, while it keeps a chain from going on.
+    pub fn turned_down(&self) -> Option<Verdict> {
+        self.turned_down.filter(|_| self.progress.held_back > 0)
     }
 
     /// Why the session is over, once it is.
@@ -185,6 +193,7 @@ impl Link {
             DeviceOutput::ResetCursor { space } => self.store.reset_cursor(space)?,
             DeviceOutput::Answered { space: _, batch, verdict } => {
                 tracing::warn!(%batch, ?verdict, "the relay did not take a batch");
+                self.turned_down = Some(verdict);
             }
             DeviceOutput::NotMember { space } => {
                 tracing::warn!(%space, "the relay does not let us into a space")
@@ -201,5 +210,59 @@ impl Link {
             DeviceOutput::Closed(reason) => self.closed = Some(reason),
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::control::RefuseReason;
+    use crate::id::{LogId, SpaceId};
+    use crate::model::Fields;
+    use crate::protocol::{OpenedSpace, RelayInput, RelayOutput, RelaySession, RelaySessionConfig};
+    use crate::store::StoreConfig;
+
+    #[test]
+    fn what_the_relay_refuses_stays_on_the_device_and_the_link_says_why() {
+        let now = Timestamp::from_millis(1);
+        let (identity, relay) = (Arc::new(Identity::generate()), Arc::new(Identity::generate()));
+        let config = StoreConfig { identity: Some(identity.clone()), ..StoreConfig::in_memory() };
+        let store = Store::open(config).unwrap();
+        let space = SpaceId::from_bytes([3; 32]);
+        store.join_space(space).unwrap();
+        store.write(|group| group.put(space, "event", None, Fields::new())).unwrap();
+
+        let mut link = Link::begin(&store, identity, relay.device(), [1; 16], now).unwrap();
+        let mut session = RelaySession::new(RelaySessionConfig { identity: relay, nonce: [2; 16] }, now);
+        let refused = Verdict::Refused(RefuseReason::Fork);
+        for _ in 0..8 {
+            while let Some(frame) = link.next_frame() {
+                session.handle(RelayInput::Frame(frame), now);
+            }
+            while let Some(output) = session.poll_output() {
+                match output {
+                    RelayOutput::Send(frame) => link.handle(LinkInput::Frame(frame), now).unwrap(),
+                    RelayOutput::Open { .. } => {
+                        let member = OpenedSpace::Member {
+                            log: LogId::from_bytes([4; 16]),
+                            head: 0,
+                            at_cursor: None,
+                            len_after_cursor: 0,
+                            len_total: 0,
+                            own: Vec::new(),
+                        };
+                        session.handle(RelayInput::Opened(vec![member]), now);
+                    }
+                    RelayOutput::Append { batch, .. } => {
+                        session.handle(RelayInput::Appended { batch: batch.id(), outcome: refused }, now);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(link.turned_down(), Some(refused));
+        assert_eq!(link.unsent_records(), 1);
+        assert!(!link.is_up_to_date());
     }
 }

@@ -92,6 +92,7 @@ fn show(
         status.up = progress.up;
         status.down = progress.down;
         status.unsent_records = link.unsent_records();
+        status.turned_down = link.turned_down();
         if up_to_date {
             status.error = None;
             if before.phase != Phase::UpToDate || before.up != status.up || before.down != status.down {

@@ -1,6 +1,7 @@
 //! What the sync is doing, in plain values that a screen can show.
 
 use crate::clock::Timestamp;
+use crate::control::Verdict;
 use crate::protocol::{CloseReason, Transfer};
 
 /// What the client is doing now.
@@ -41,6 +42,9 @@ pub struct SyncStatus {
     pub link_len: LinkLen,
     /// Records with changes that no relay has acknowledged yet.
     pub unsent_records: u64,
+    /// Why the relay does not take something of this device's, while that is so: the phone keeps it,
+    /// and is not up to date until somebody looks into it.
+    pub turned_down: Option<Verdict>,
     /// When everything was last exchanged and acknowledged.
     pub last_success: Option<Timestamp>,
     /// When the next link is tried, while waiting.
