@@ -191,8 +191,11 @@ fn fold(character: char) -> char {
     }
 }
 
-fn to_base32(bytes: &[u8]) -> String {
-    let (mut text, mut bits, mut held) = (String::new(), 0u32, 0);
+/// Bytes in Crockford's base 32, upper case, as people read them off a screen and type them.
+pub fn to_base32(bytes: &[u8]) -> String {
+    // Never grown: what is written may be a secret, and growing leaves a copy of it behind.
+    let mut text = String::with_capacity(bytes.len() * 8 / 5 + 1);
+    let (mut bits, mut held) = (0u32, 0);
     for byte in bytes {
         bits = bits << 8 | u32::from(*byte);
         held += 8;

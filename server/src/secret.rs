@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use barid_core::enrolment::to_base32;
 use zeroize::Zeroize;
 
 /// Text that only its owner may read. Wiped when dropped.
@@ -26,14 +27,14 @@ impl Secret {
 
     /// A password of a hundred random bits that can be read out and typed.
     pub fn random_password() -> Self {
-        let mut text = crockford(&random::<13>());
+        let mut text = to_base32(&random::<13>());
         text.truncate(20);
         Self(in_groups(&text, 5).to_lowercase())
     }
 
     /// A recovery key: 256 random bits, to be kept on paper.
     pub fn random_recovery_key() -> Self {
-        Self(in_groups(&crockford(&random::<32>()), 4))
+        Self(in_groups(&to_base32(&random::<32>()), 4))
     }
 
     /// What is stored of a random token, so that a stolen database opens nothing.
@@ -59,26 +60,6 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0u8; N];
     getrandom::fill(&mut bytes).expect("the operating system gives random bytes");
     bytes
-}
-
-/// Crockford's base 32, upper case: no letter in it is mistaken for another.
-fn crockford(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    let mut text = String::with_capacity(bytes.len() * 8 / 5 + 1);
-    let (mut held, mut bits) = (0u32, 0);
-    for byte in bytes {
-        held = held << 8 | u32::from(*byte);
-        bits += 8;
-        while bits >= 5 {
-            bits -= 5;
-            text.push(DIGITS[(held >> bits & 31) as usize] as char);
-        }
-        held &= 31;
-    }
-    if bits > 0 {
-        text.push(DIGITS[(held << (5 - bits) & 31) as usize] as char);
-    }
-    text
 }
 
 fn in_groups(text: &str, len: usize) -> String {
@@ -107,10 +88,10 @@ mod tests {
 
     #[test]
     fn base_32_is_crockfords() {
-        assert_eq!(crockford(b"\x00"), "00");
-        assert_eq!(crockford(b"\xff\xff\xff\xff\xff"), "ZZZZZZZZ");
-        assert_eq!(crockford(b"hello"), "D1JPRV3F");
-        assert_eq!(crockford(&[0xff; 32]).len(), 52);
+        assert_eq!(to_base32(b"\x00"), "00");
+        assert_eq!(to_base32(b"\xff\xff\xff\xff\xff"), "ZZZZZZZZ");
+        assert_eq!(to_base32(b"hello"), "D1JPRV3F");
+        assert_eq!(to_base32(&[0xff; 32]).len(), 52);
     }
 
     #[test]
