@@ -12,7 +12,8 @@ mod header;
 mod seal;
 
 pub use body::{BODY_HEAD_LEN, Body, BodyEntry};
-pub use entry::{ChangeEntry, Entry, EntryError};
+pub(crate) use entry::ANCESTOR_HEAD_LEN;
+pub use entry::{AncestorEntry, ChangeEntry, Entry, EntryError};
 pub use header::{Extension, Header};
 pub use seal::{SealError, SealSpec, SealedBatch, seal, unread_id};
 

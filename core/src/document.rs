@@ -57,6 +57,7 @@
 //! The hash of a change is SHA-256 over everything after the checksum. Nothing but the bytes that
 //! [`encode`] writes is accepted, and those are Automerge's own, byte for byte.
 
+mod choose;
 mod column;
 mod create;
 mod encode;
@@ -82,6 +83,7 @@ use crate::clock::Timestamp;
 use crate::id::{ActorId, ChangeHash};
 use crate::model::Value;
 
+pub use choose::{Candidate, Fate, ancestry_beyond, choose};
 pub use create::{EditError, create};
 pub use encode::{EncodeError, NewChange, encode, encode_with_hash};
 pub use fold::{Conflict, ConflictValue, FoldError, Folded, Origin, fold_one};

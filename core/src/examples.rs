@@ -6,7 +6,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use crate::batch::{
-    BatchKind, BodyEncoding, BodyEntry, ChangeEntry, Entry, Lane, SealSpec, SealedBatch, seal,
+    AncestorEntry, BatchKind, BodyEncoding, BodyEntry, ChangeEntry, Entry, Lane, SealSpec, SealedBatch, seal,
 };
 use crate::clock::Timestamp;
 use crate::control::{
@@ -161,6 +161,14 @@ fn entries_and_chunks_are_as_in_the_examples() {
     let entry = change_entry(false).encode().unwrap();
     check_hex("entry-change", &entry);
     assert_eq!(Entry::decode(&entry), change_entry(false));
+    let Entry::Change(ChangeEntry { record, kind, change, .. }) = change_entry(false) else {
+        panic!("it is a change");
+    };
+    let SealSpec { incarnation, lane, .. } = spec(&key());
+    let ancestor =
+        Entry::Ancestor(AncestorEntry { device: key().device(), incarnation, lane, record, kind, change });
+    check_hex("entry-ancestor", &ancestor.encode().unwrap());
+    assert_eq!(Entry::decode(&ancestor.encode().unwrap()), ancestor);
     let chunk = track_chunk().to_bytes().unwrap();
     check_hex("track-chunk", &chunk);
     assert_eq!(TrackChunk::from_bytes(&chunk), Ok(track_chunk()));

@@ -268,7 +268,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
                     outcome
                 }
                 Entry::Unreadable { .. } => Outcome::Refused(EntryRefusal::Malformed),
-                Entry::Control(_) | Entry::Unknown { .. } => continue,
+                Entry::Ancestor(_) | Entry::Control(_) | Entry::Unknown { .. } => continue,
             };
             if let Outcome::Refused(refusal) = outcome {
                 self.writing.refuse_entry(batch, index, refusal)?;
