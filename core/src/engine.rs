@@ -173,8 +173,8 @@ impl Link {
     ) -> Result<Option<DeviceInput>, LinkError> {
         match output {
             DeviceOutput::Send(frame) => self.frames.push_back(frame),
-            DeviceOutput::Wanted { sent, budget_len } => {
-                let (batches, exhausted) = self.store.outgoing(&sent, budget_len)?;
+            DeviceOutput::Wanted { sent, foreign, budget_len } => {
+                let (batches, exhausted) = self.store.outgoing(&sent, &foreign, budget_len)?;
                 return Ok(Some(DeviceInput::Outgoing { batches, exhausted }));
             }
             DeviceOutput::Ingest { space, batches, unread, cursor } => {

@@ -134,8 +134,13 @@ id! {
     /// One relay's log. A relay restored from a backup takes a new one.
     LogId, 16
 }
+id! {
+    /// A log of one space up to some offset: a hash over the ids of all batches there, in order.
+    /// Equal digests mean the same log, whatever else may be said about it.
+    LogDigest, 16
+}
 
-hex_display!(DeviceId OrganisationId SpaceId Incarnation ChainId BatchId ChangeHash ActorId LogId);
+hex_display!(DeviceId OrganisationId SpaceId Incarnation ChainId BatchId ChangeHash ActorId LogId LogDigest);
 
 impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -153,6 +158,21 @@ impl RecordId {
         bytes[6] = 0x70 | (bytes[6] & 0x0f);
         bytes[8] = 0x80 | (bytes[8] & 0x3f);
         Self(bytes)
+    }
+}
+
+impl LogDigest {
+    /// Of a log without a batch.
+    pub const EMPTY: Self = Self([0; 16]);
+
+    /// Of the same log with one more batch.
+    pub fn then(self, batch: BatchId) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("barid 2026 log");
+        hasher.update(&self.0);
+        hasher.update(batch.as_bytes());
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self(digest)
     }
 }
 
@@ -190,6 +210,15 @@ mod tests {
         let id = RecordId::new(Timestamp::from_millis(1_790_000_000_000), [7; 10]);
         assert_eq!(id.to_string().parse::<RecordId>(), Ok(id));
         assert_eq!(id.to_string().as_bytes()[14], b'7');
+    }
+
+    #[test]
+    fn a_logs_digest_depends_on_every_batch_and_on_their_order() {
+        let batch = |number| BatchId::from_bytes([number; 32]);
+        let of = |batches: &[u8]| batches.iter().fold(LogDigest::EMPTY, |log, n| log.then(batch(*n)));
+        assert_eq!(of(&[1, 2, 3]), of(&[1, 2]).then(batch(3)));
+        let all = [of(&[]), of(&[1]), of(&[2]), of(&[1, 2]), of(&[2, 1]), of(&[1, 1]), of(&[3, 2])];
+        assert!(all.iter().enumerate().all(|(place, one)| !all[..place].contains(one)));
     }
 
     #[test]

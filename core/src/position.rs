@@ -3,7 +3,7 @@
 //! Protocol and store never name each other; these are the values that pass between them.
 
 use crate::batch::Lane;
-use crate::id::{BatchId, Incarnation, LogId, SpaceId};
+use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
 
 /// The height that says of a chain: offer nothing of it.
 pub const HEIGHT_STOPPED: u64 = i64::MAX as u64;
@@ -15,7 +15,23 @@ pub struct Cursor {
     pub log: LogId,
     /// The last offset held, or passed over because its batch is the device's own.
     pub offset: u64,
-    /// The batch at that offset, so that a relay whose log was rolled back is found out.
+    /// What the log is up to there, so that a relay whose log was rolled back is found out, whatever
+    /// it has put there since.
+    pub digest: LogDigest,
+}
+
+/// The height of one chain of a space, any device's: everything up to `seq` is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Height {
+    /// Whose chain it is.
+    pub device: DeviceId,
+    /// The database file that wrote it.
+    pub incarnation: Incarnation,
+    /// The lane.
+    pub lane: Lane,
+    /// The height, from 1: a chain of which nothing is held is left out.
+    pub seq: u64,
+    /// The batch at that height.
     pub batch: BatchId,
 }
 
@@ -30,6 +46,14 @@ pub struct OwnChain {
     pub seq: u64,
     /// The batch at that height.
     pub batch: BatchId,
+}
+
+impl OwnChain {
+    /// The same of a device's chains among all.
+    pub fn of(self, device: DeviceId) -> Height {
+        let Self { incarnation, lane, seq, batch } = self;
+        Height { device, incarnation, lane, seq, batch }
+    }
 }
 
 /// Where a device stands in one space, as a link begins.

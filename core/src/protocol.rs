@@ -29,7 +29,7 @@ pub use close::{CloseCode, CloseReason};
 pub use device::{DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, SessionProgress, Transfer};
 pub use enrol::{EnrolInput, EnrolOutput, EnrolSession, EnrolSessionConfig};
 pub use message::{CursorClaim, Enrolment};
-pub use relay::{OpenedSpace, RelayInput, RelayOutput, RelaySession, RelaySessionConfig};
+pub use relay::{Logged, OpenedSpace, RelayInput, RelayOutput, RelaySession, RelaySessionConfig};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]

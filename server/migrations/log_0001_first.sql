@@ -11,7 +11,8 @@ CREATE TABLE space (
     number INTEGER PRIMARY KEY,
     id     BLOB NOT NULL UNIQUE,
     head   INTEGER NOT NULL,  -- the newest offset; 0 before the first batch
-    len    INTEGER NOT NULL   -- bytes of all its batches
+    len    INTEGER NOT NULL,  -- bytes of all its batches
+    digest BLOB NOT NULL      -- what the log is up to the newest offset: zeros before the first batch
 ) STRICT;
 
 CREATE TABLE chain (
@@ -31,6 +32,7 @@ CREATE TABLE batch (
     space          INTEGER NOT NULL REFERENCES space (number),
     batch_offset   INTEGER NOT NULL,  -- dense from 1 within the space
     id             BLOB NOT NULL,
+    digest         BLOB NOT NULL,     -- what the log is up to here: over the ids of all batches in order
     chain          INTEGER NOT NULL REFERENCES chain (number),
     seq            INTEGER NOT NULL,
     kind           INTEGER NOT NULL,  -- of the header: 1 entries, 2 control

@@ -94,7 +94,7 @@ impl World {
 
     /// Everything that the phone has not sent goes into the log. Returns how many batches it was.
     pub(crate) fn take(&mut self, phone: &Phone) -> usize {
-        let (batches, is_exhausted) = phone.store.outgoing(&[], usize::MAX).unwrap();
+        let (batches, is_exhausted) = phone.store.outgoing(&[], &[], usize::MAX).unwrap();
         assert!(is_exhausted);
         let ids: Vec<_> = batches.iter().map(|batch| batch.id()).collect();
         for batch in batches {
@@ -112,9 +112,9 @@ impl World {
         let after = phone.store.cursor(phone.space).unwrap().map_or(0, |cursor| cursor.offset);
         let excluding = Some((phone.device, phone.store.incarnation()));
         let page = reader.read_after(phone.space, after, usize::MAX, excluding).unwrap();
-        let Some((offset, batch)) = page.reached else { return };
+        let Some((offset, digest)) = page.reached else { return };
         let batches: Vec<_> = page.batches.into_iter().map(|logged| (logged.offset, logged.batch)).collect();
-        phone.store.ingest(phone.space, &batches, Some(Cursor { log: reader.id(), offset, batch })).unwrap();
+        phone.store.ingest(phone.space, &batches, Some(Cursor { log: reader.id(), offset, digest })).unwrap();
     }
 
     /// Does some work on the log.

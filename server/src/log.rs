@@ -16,7 +16,7 @@ use std::sync::Arc;
 use barid_core::batch::{BatchError, BatchKind, Body, Header, SealError, SealedBatch};
 use barid_core::clock::Timestamp;
 use barid_core::control::{Membership, RefuseReason, RetryReason, StatementError};
-use barid_core::id::{BatchId, DeviceId, Incarnation, LogId, SpaceId};
+use barid_core::id::{DeviceId, Incarnation, LogDigest, LogId, SpaceId};
 use barid_core::position::OwnChain;
 use futures_util::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
@@ -132,6 +132,8 @@ pub enum LogError {
 pub struct LoggedBatch {
     /// Its place.
     pub offset: u64,
+    /// What the log is up to there.
+    pub digest: LogDigest,
     /// When this relay made it durable.
     pub received_at: Timestamp,
     /// The batch, as it was sealed.
@@ -143,9 +145,9 @@ pub struct LoggedBatch {
 pub struct Page {
     /// The batches, by offset.
     pub batches: Vec<LoggedBatch>,
-    /// How far was read: the last offset considered, left out or not, and the batch there. `None`
-    /// if there was nothing new.
-    pub reached: Option<(u64, BatchId)>,
+    /// How far was read: the last offset considered, left out or not, and what the log is up
+    /// to there. `None` if there was nothing new.
+    pub reached: Option<(u64, LogDigest)>,
 }
 
 /// What is known of one space.
@@ -206,8 +208,8 @@ pub trait Log: Send + Sync + std::fmt::Debug {
         excluding: Excluding,
     ) -> BoxFuture<'_, Result<Page, LogError>>;
 
-    /// The batch at an offset, if there is one.
-    fn batch_at(&self, space: SpaceId, offset: u64) -> BoxFuture<'_, Result<Option<BatchId>, LogError>>;
+    /// What the log is up to an offset, if there is a batch at it.
+    fn digest_at(&self, space: SpaceId, offset: u64) -> BoxFuture<'_, Result<Option<LogDigest>, LogError>>;
 
     /// Bytes of the batches after an offset.
     fn bytes_after(&self, space: SpaceId, offset: u64) -> BoxFuture<'_, Result<u64, LogError>>;

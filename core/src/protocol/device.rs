@@ -13,13 +13,13 @@ use super::handshake;
 use super::message::{CursorClaim, Hello, Message, Open, SpaceState, Standing, Versions, Welcome};
 use super::timer::Alarm;
 use super::upload::Uploads;
-use crate::batch::{SealedBatch, unread_id};
+use crate::batch::SealedBatch;
 use crate::clock::Timestamp;
 use crate::control::Verdict;
-use crate::id::{BatchId, DeviceId, Incarnation, SpaceId};
+use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, SpaceId};
 use crate::identity::Identity;
 use crate::limits::{HANDSHAKE_MS_MAX, LINK_IDLE_MS_MAX, LINK_PING_MS, LINK_SPACES_MAX, REPORT_MS_MIN};
-use crate::position::{Cursor, OwnChain, SpacePosition, own_digest};
+use crate::position::{Cursor, Height, OwnChain, SpacePosition, own_digest};
 
 /// Everything that a device's end of a link needs to know.
 #[derive(Debug, Clone)]
@@ -77,7 +77,11 @@ pub enum DeviceOutput {
     Wanted {
         /// Per chain, the height after which to begin; a chain not named begins with what was not
         /// acknowledged. [`crate::position::HEIGHT_STOPPED`] lets nothing of a chain through.
-        sent: Vec<(SpaceId, OwnChain)>,
+        sent: Vec<(SpaceId, Height)>,
+        /// The spaces of which others' batches may go too, those that came from peers or in bundles:
+        /// the relay's log of them was read as far as it went when the link opened, so what it has
+        /// is known.
+        foreign: Vec<SpaceId>,
         /// Bytes there is room for. The first batch may be longer.
         budget_len: usize,
     },
@@ -203,6 +207,7 @@ impl DeviceSession {
             incarnation: config.incarnation,
             nonce: config.nonce,
         };
+        let device = hello.device;
         let mut spaces = config.spaces;
         spaces.truncate(LINK_SPACES_MAX);
         let mut session = Self {
@@ -212,7 +217,7 @@ impl DeviceSession {
             hello,
             spaces,
             phase: Phase::Greeting,
-            uploads: Uploads::new(now),
+            uploads: Uploads::new(device, now),
             downloads: Downloads::new(),
             began: now,
             heard: now,
@@ -298,33 +303,27 @@ impl DeviceSession {
             return Err(CloseCode::Unexpected);
         }
         let positions = std::mem::take(&mut self.spaces);
-        let mut has_lost = false;
         for (position, state) in positions.into_iter().zip(states) {
-            has_lost |= self.open_space(position, state)?;
+            self.open_space(position, state)?;
         }
         self.phase = Phase::Open;
-        // The relay goes on after cursors that mean nothing any more: begin again without them.
-        if has_lost { Err(CloseCode::Reopen) } else { Ok(()) }
+        Ok(())
     }
 
-    /// Opens one space. True if the relay has lost what it had acknowledged: then its log is not the
-    /// one that the cursor was in, even if the batch at the cursor is the same by chance.
-    fn open_space(&mut self, position: SpacePosition, state: SpaceState) -> Result<bool, CloseCode> {
+    fn open_space(&mut self, position: SpacePosition, state: SpaceState) -> Result<(), CloseCode> {
         let space = position.space;
         let SpaceState::Open { log, head, len_after_cursor, own } = state else {
             self.downloads.leave();
             self.uploads.leave(space, &position.own, self.hello.incarnation);
             self.outputs.push_back(DeviceOutput::NotMember { space });
-            return Ok(false);
+            return Ok(());
         };
         let (log, taken) = match (log, position.cursor) {
             (None, Some(cursor)) if cursor.offset <= head => (cursor.log, cursor.offset),
             (None, _) => return Err(CloseCode::Unexpected),
             (Some(log), _) => (log, 0),
         };
-        let has_lost = own.as_ref().is_some_and(|heights| has_lost(&position.own, heights));
-        let is_reset = position.cursor.is_some() && (taken == 0 || has_lost);
-        if is_reset {
+        if position.cursor.is_some() && taken == 0 {
             self.outputs.push_back(DeviceOutput::ResetCursor { space });
         }
         self.downloads.open(space, log, taken, head, len_after_cursor);
@@ -332,7 +331,7 @@ impl DeviceSession {
         if let Some(heights) = own {
             self.outputs.push_back(DeviceOutput::RelayHeights { space, heights });
         }
-        Ok(is_reset && taken > 0)
+        Ok(())
     }
 
     fn open_message(&mut self, message: Message, now: Timestamp) -> Result<(), CloseCode> {
@@ -344,8 +343,8 @@ impl DeviceSession {
                     verdict => DeviceOutput::Answered { space, batch, verdict },
                 });
             }
-            Message::Batch { space, offset, batch } => self.batch(space, offset, batch)?,
-            Message::Reached { space, offset, batch } => self.downloads.reached(space, offset, batch)?,
+            Message::Batch { space, offset, digest, batch } => self.batch(space, (offset, digest), batch)?,
+            Message::Reached { space, offset, digest } => self.downloads.reached(space, (offset, digest))?,
             Message::Ping { number } => self.downloads.ping(number)?,
             Message::Pong { number } if self.pinged == Some(number) => self.pinged = None,
             _ => return Err(CloseCode::Unexpected),
@@ -353,13 +352,10 @@ impl DeviceSession {
         Ok(())
     }
 
-    fn batch(&mut self, space: u8, offset: u64, bytes: Vec<u8>) -> Result<(), CloseCode> {
+    fn batch(&mut self, space: u8, end: (u64, LogDigest), bytes: Vec<u8>) -> Result<(), CloseCode> {
         match SealedBatch::parse(bytes.as_slice()) {
-            Ok(batch) => self.downloads.batch(space, offset, batch),
-            Err(error) if error.keeps_unread() => {
-                let id = unread_id(&bytes).ok_or(CloseCode::BatchMalformed)?;
-                self.downloads.unread(space, offset, id, bytes)
-            }
+            Ok(batch) => self.downloads.batch(space, end, batch),
+            Err(error) if error.keeps_unread() => self.downloads.unread(space, end, bytes),
             Err(_) => Err(CloseCode::BatchMalformed),
         }
     }
@@ -391,6 +387,7 @@ impl DeviceSession {
         self.began = self.began.min(now);
         if matches!(self.phase, Phase::Open) {
             self.downloads.hand_on(&mut self.outputs);
+            self.uploads.let_foreign(self.downloads.read_to_the_opening());
             self.uploads.ask(&mut self.outputs);
             self.show();
             self.report(now);
@@ -459,24 +456,10 @@ impl DeviceSession {
     }
 }
 
-/// Whether the relay holds less of any chain than it had acknowledged, or something else there.
-fn has_lost(acknowledged: &[OwnChain], at_relay: &[OwnChain]) -> bool {
-    acknowledged.iter().any(|chain| {
-        let is_chain = |held: &&OwnChain| held.incarnation == chain.incarnation && held.lane == chain.lane;
-        at_relay
-            .iter()
-            .find(is_chain)
-            .is_none_or(|held| held.seq < chain.seq || (held.seq == chain.seq && held.batch != chain.batch))
-    })
-}
-
 impl From<&SpacePosition> for Open {
     fn from(position: &SpacePosition) -> Self {
-        let claim = |cursor: Cursor| CursorClaim {
-            log: cursor.log,
-            offset: cursor.offset,
-            batch_prefix: super::message::prefix(cursor.batch),
-        };
+        let claim =
+            |cursor: Cursor| CursorClaim { log: cursor.log, offset: cursor.offset, digest: cursor.digest };
         Self {
             space: position.space,
             cursor: position.cursor.map(claim),

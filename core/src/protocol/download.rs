@@ -11,7 +11,7 @@ use super::close::CloseCode;
 use super::device::{DeviceOutput, Transfer};
 use super::message::Message;
 use crate::batch::SealedBatch;
-use crate::id::{BatchId, LogId, SpaceId};
+use crate::id::{LogDigest, LogId, SpaceId};
 use crate::limits::{RELAY_READ_LEN_MAX, UNTAKEN_LEN_MAX};
 use crate::position::Cursor;
 
@@ -41,6 +41,8 @@ struct Inbox {
     reached: u64,
     /// The last offset known that there is a batch at for this device.
     head: u64,
+    /// The same when the link opened.
+    head_at_opening: u64,
     gathered: Group,
     /// Handed on, and not yet taken in.
     in_hand: Option<InHand>,
@@ -53,7 +55,7 @@ struct Group {
     batches: Vec<(u64, SealedBatch)>,
     /// Batches that only a newer version can read.
     unread: Vec<(u64, Vec<u8>)>,
-    cursor: Option<(u64, BatchId)>,
+    cursor: Option<(u64, LogDigest)>,
     len: usize,
     /// The number of its first batch among all that were received.
     first: u64,
@@ -84,13 +86,15 @@ impl Downloads {
     /// The next space of the link is open, and held up to `taken`.
     pub(super) fn open(&mut self, space: SpaceId, log: LogId, taken: u64, head: u64, len_after: u64) {
         self.len_total = self.len_total.saturating_add(len_after);
+        // What follows may all be the device's own.
+        let head = if len_after == 0 { taken } else { head };
         self.spaces.push(Some(Inbox {
             space,
             log,
             taken,
             reached: taken,
-            // What follows may all be the device's own.
-            head: if len_after == 0 { taken } else { head },
+            head,
+            head_at_opening: head,
             gathered: Group::default(),
             in_hand: None,
             complete: false,
@@ -108,9 +112,14 @@ impl Downloads {
         self.spaces.iter().position(is_it).and_then(|place| u8::try_from(place).ok())
     }
 
-    pub(super) fn batch(&mut self, place: u8, offset: u64, batch: SealedBatch) -> Result<(), CloseCode> {
-        let (space, id, len) = (batch.header().space, batch.id(), batch.as_bytes().len());
-        let group = self.gather(place, offset, id, len, Some(space))?;
+    pub(super) fn batch(
+        &mut self,
+        place: u8,
+        (offset, digest): (u64, LogDigest),
+        batch: SealedBatch,
+    ) -> Result<(), CloseCode> {
+        let (space, len) = (batch.header().space, batch.as_bytes().len());
+        let group = self.gather(place, (offset, digest), len, Some(space))?;
         group.batches.push((offset, batch));
         Ok(())
     }
@@ -118,11 +127,10 @@ impl Downloads {
     pub(super) fn unread(
         &mut self,
         place: u8,
-        offset: u64,
-        id: BatchId,
+        (offset, digest): (u64, LogDigest),
         bytes: Vec<u8>,
     ) -> Result<(), CloseCode> {
-        let group = self.gather(place, offset, id, bytes.len(), None)?;
+        let group = self.gather(place, (offset, digest), bytes.len(), None)?;
         group.unread.push((offset, bytes));
         Ok(())
     }
@@ -131,8 +139,7 @@ impl Downloads {
     fn gather(
         &mut self,
         place: u8,
-        offset: u64,
-        batch: BatchId,
+        end: (u64, LogDigest),
         len: usize,
         space: Option<SpaceId>,
     ) -> Result<&mut Group, CloseCode> {
@@ -142,18 +149,18 @@ impl Downloads {
         let number = self.received;
         let inbox = self.spaces.get_mut(usize::from(place)).and_then(Option::as_mut);
         let inbox = inbox
-            .filter(|inbox| offset > inbox.reached && space.is_none_or(|space| space == inbox.space))
+            .filter(|inbox| end.0 > inbox.reached && space.is_none_or(|space| space == inbox.space))
             .ok_or(CloseCode::Unexpected)?;
         self.received += 1;
         self.untaken_len += len;
-        inbox.gather(number, offset, batch, len);
+        inbox.gather(number, end, len);
         Ok(&mut inbox.gathered)
     }
 
-    pub(super) fn reached(&mut self, place: u8, offset: u64, batch: BatchId) -> Result<(), CloseCode> {
+    pub(super) fn reached(&mut self, place: u8, end: (u64, LogDigest)) -> Result<(), CloseCode> {
         let inbox = self.spaces.get_mut(usize::from(place)).and_then(Option::as_mut);
-        let inbox = inbox.filter(|inbox| offset > inbox.reached).ok_or(CloseCode::Unexpected)?;
-        inbox.reach(offset, batch);
+        let inbox = inbox.filter(|inbox| end.0 > inbox.reached).ok_or(CloseCode::Unexpected)?;
+        inbox.reach(end);
         inbox.complete = true;
         Ok(())
     }
@@ -219,30 +226,36 @@ impl Downloads {
         self.spaces.iter().flatten().all(|inbox| inbox.taken >= inbox.head)
     }
 
+    /// The spaces of which everything is taken in that the relay had when the link opened.
+    pub(super) fn read_to_the_opening(&self) -> Vec<SpaceId> {
+        let open = self.spaces.iter().flatten();
+        open.filter(|inbox| inbox.taken >= inbox.head_at_opening).map(|inbox| inbox.space).collect()
+    }
+
     pub(super) fn progress(&self) -> Transfer {
         Transfer { len_total: Some(self.len_total), ..self.done }
     }
 }
 
 impl Inbox {
-    fn gather(&mut self, number: u64, offset: u64, batch: BatchId, len: usize) {
-        self.reach(offset, batch);
-        self.head = self.head.max(offset);
+    fn gather(&mut self, number: u64, end: (u64, LogDigest), len: usize) {
+        self.reach(end);
+        self.head = self.head.max(end.0);
         let group = &mut self.gathered;
         group.first = if group.is_empty() { number } else { group.first };
         group.len += len;
         self.complete |= self.gathered.len >= RELAY_READ_LEN_MAX;
     }
 
-    fn reach(&mut self, offset: u64, batch: BatchId) {
-        self.reached = offset;
-        self.gathered.cursor = Some((offset, batch));
+    fn reach(&mut self, end: (u64, LogDigest)) {
+        self.reached = end.0;
+        self.gathered.cursor = Some(end);
     }
 
     fn hand_on(&mut self, outputs: &mut VecDeque<DeviceOutput>) {
         self.complete = false;
         let group = std::mem::take(&mut self.gathered);
-        let Some((offset, batch)) = group.cursor else {
+        let Some((offset, digest)) = group.cursor else {
             return;
         };
         self.in_hand = Some(InHand {
@@ -255,7 +268,7 @@ impl Inbox {
             space: self.space,
             batches: group.batches,
             unread: group.unread,
-            cursor: Cursor { log: self.log, offset, batch },
+            cursor: Cursor { log: self.log, offset, digest },
         });
     }
 

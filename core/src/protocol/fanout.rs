@@ -4,14 +4,13 @@
 //! the device's answer says that they are stored, and makes room for the next.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use super::close::CloseCode;
 use super::message::{Message, batch_frame};
-use super::relay::RelayOutput;
+use super::relay::{Logged, RelayOutput};
 use super::window::Window;
 use crate::clock::Timestamp;
-use crate::id::{BatchId, DeviceId, Incarnation, SpaceId};
+use crate::id::{DeviceId, Incarnation, LogDigest, SpaceId};
 use crate::limits::RELAY_READ_LEN_MAX;
 
 #[derive(Debug)]
@@ -35,7 +34,7 @@ struct Feed {
     position: u64,
     head: u64,
     /// The position, while the device has not been told of it.
-    untold: Option<(u64, BatchId)>,
+    untold: Option<(u64, LogDigest)>,
 }
 
 impl Outbox {
@@ -83,8 +82,8 @@ impl Outbox {
     pub(super) fn read(
         &mut self,
         space: SpaceId,
-        batches: &[(u64, Arc<[u8]>)],
-        reached: Option<(u64, BatchId)>,
+        batches: &[Logged],
+        reached: Option<(u64, LogDigest)>,
         now: Timestamp,
         outputs: &mut VecDeque<RelayOutput>,
     ) {
@@ -163,35 +162,30 @@ impl Feed {
     }
 
     /// Sends batches after the position; their bytes.
-    fn send(
-        &mut self,
-        place: u8,
-        batches: &[(u64, Arc<[u8]>)],
-        outputs: &mut VecDeque<RelayOutput>,
-    ) -> usize {
+    fn send(&mut self, place: u8, batches: &[Logged], outputs: &mut VecDeque<RelayOutput>) -> usize {
         let mut len = 0;
-        for (offset, batch) in batches {
+        for Logged { offset, digest, batch } in batches {
             if *offset > self.position {
                 self.position = *offset;
                 self.untold = None;
                 len += batch.len();
-                outputs.push_back(RelayOutput::Send(batch_frame(place, *offset, batch)));
+                outputs.push_back(RelayOutput::Send(batch_frame(place, *offset, *digest, batch)));
             }
         }
         len
     }
 
     /// Passes over what is left out.
-    fn pass(&mut self, reached: Option<(u64, BatchId)>) {
-        if let Some((offset, batch)) = reached.filter(|(offset, _)| *offset > self.position) {
+    fn pass(&mut self, reached: Option<(u64, LogDigest)>) {
+        if let Some((offset, digest)) = reached.filter(|(offset, _)| *offset > self.position) {
             self.position = offset;
-            self.untold = Some((offset, batch));
+            self.untold = Some((offset, digest));
         }
     }
 
     fn tell(&mut self, space: u8, outputs: &mut VecDeque<RelayOutput>) {
-        if let Some((offset, batch)) = self.untold.take() {
-            outputs.push_back(RelayOutput::Send(Message::Reached { space, offset, batch }.encode()));
+        if let Some((offset, digest)) = self.untold.take() {
+            outputs.push_back(RelayOutput::Send(Message::Reached { space, offset, digest }.encode()));
         }
     }
 }

@@ -9,7 +9,7 @@ use super::close::CloseCode;
 use crate::batch::Lane;
 use crate::codec::{ReadError, Reader, put_varint};
 use crate::control::{RefuseReason, RetryReason, Verdict};
-use crate::id::{BatchId, DeviceId, Incarnation, LogId, OrganisationId, SpaceId};
+use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use crate::limits::{FRAME_LEN_MAX, LABEL_LEN_MAX, LINK_CHAINS_MAX, LINK_SPACES_MAX, NAME_LEN_MAX};
 use crate::position::OwnChain;
 
@@ -107,15 +107,8 @@ pub struct CursorClaim {
     pub log: LogId,
     /// The offset.
     pub offset: u64,
-    /// The first half of the id of the batch at that offset.
-    pub batch_prefix: [u8; 16],
-}
-
-/// The first half of a batch's id: enough to tell two logs apart.
-pub(super) fn prefix(batch: BatchId) -> [u8; 16] {
-    let mut prefix = [0; 16];
-    prefix.copy_from_slice(&batch.as_bytes()[..16]);
-    prefix
+    /// What the log is up to there.
+    pub digest: LogDigest,
 }
 
 /// A space that a device wants to open.
@@ -237,6 +230,8 @@ pub(super) enum Message {
         space: u8,
         /// Its offset.
         offset: u64,
+        /// What the log is up to there.
+        digest: LogDigest,
         /// The batch as sealed.
         batch: Vec<u8>,
     },
@@ -246,8 +241,8 @@ pub(super) enum Message {
         space: u8,
         /// The offset.
         offset: u64,
-        /// The batch at that offset.
-        batch: BatchId,
+        /// What the log is up to there.
+        digest: LogDigest,
     },
     /// Either: answer this. From the relay it also ends a group of batches.
     Ping {
@@ -333,11 +328,13 @@ impl Message {
                 out.extend(batch.as_bytes());
                 out.extend(reason.into_iter().flatten());
             }
-            Self::Batch { space, offset, batch } => return batch_frame(*space, *offset, batch),
-            Self::Reached { space, offset, batch } => {
+            Self::Batch { space, offset, digest, batch } => {
+                return batch_frame(*space, *offset, *digest, batch);
+            }
+            Self::Reached { space, offset, digest } => {
                 out.extend([kind::REACHED, *space]);
                 put_varint(&mut out, *offset);
-                out.extend(batch.as_bytes());
+                out.extend(digest.as_bytes());
             }
             Self::Ping { number } => number_frame(&mut out, kind::PING, *number),
             Self::Pong { number } => number_frame(&mut out, kind::PONG, *number),
@@ -392,13 +389,16 @@ impl Message {
             kind::ANSWER => {
                 Self::Answer { batch: BatchId::from_bytes(reader.array()?), verdict: decode_verdict(reader)? }
             }
-            kind::BATCH => {
-                Self::Batch { space: reader.u8()?, offset: reader.varint()?, batch: rest(reader)? }
-            }
+            kind::BATCH => Self::Batch {
+                space: reader.u8()?,
+                offset: reader.varint()?,
+                digest: LogDigest::from_bytes(reader.array()?),
+                batch: rest(reader)?,
+            },
             kind::REACHED => Self::Reached {
                 space: reader.u8()?,
                 offset: reader.varint()?,
-                batch: BatchId::from_bytes(reader.array()?),
+                digest: LogDigest::from_bytes(reader.array()?),
             },
             kind::PING => Self::Ping { number: reader.varint()? },
             kind::PONG => Self::Pong { number: reader.varint()? },
@@ -424,10 +424,11 @@ pub(super) fn push_frame(space: u8, batch: &[u8]) -> Vec<u8> {
 }
 
 /// The frame of a [`Message::Batch`], without copying the batch twice.
-pub(super) fn batch_frame(space: u8, offset: u64, batch: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(12 + batch.len());
+pub(super) fn batch_frame(space: u8, offset: u64, digest: LogDigest, batch: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(28 + batch.len());
     out.extend([kind::BATCH, space]);
     put_varint(&mut out, offset);
+    out.extend(digest.as_bytes());
     out.extend(batch);
     out
 }
@@ -459,7 +460,7 @@ impl Standing {
             if let Some(cursor) = &open.cursor {
                 out.extend(cursor.log.as_bytes());
                 put_varint(out, cursor.offset);
-                out.extend(cursor.batch_prefix);
+                out.extend(cursor.digest.as_bytes());
             }
             out.extend(open.own_digest);
         }
@@ -481,7 +482,7 @@ impl Open {
             1 => Some(CursorClaim {
                 log: LogId::from_bytes(reader.array()?),
                 offset: reader.varint()?,
-                batch_prefix: reader.array()?,
+                digest: LogDigest::from_bytes(reader.array()?),
             }),
             _ => return Err(DecodeError::Value),
         };
@@ -655,7 +656,7 @@ impl fmt::Debug for Message {
             Self::State(spaces) => write!(f, "State of {} spaces", spaces.len()),
             Self::Push { space, batch } => write!(f, "Push of {} bytes to {space}", batch.len()),
             Self::Answer { batch, verdict } => write!(f, "Answer {verdict:?} to {batch:?}"),
-            Self::Batch { space, offset, batch } => {
+            Self::Batch { space, offset, batch, .. } => {
                 write!(f, "Batch of {} bytes at {offset} of {space}", batch.len())
             }
             Self::Reached { space, offset, .. } => write!(f, "Reached {offset} of {space}"),

@@ -10,12 +10,12 @@ use std::sync::Arc;
 use super::close::{CloseCode, CloseReason};
 use super::fanout::Outbox;
 use super::handshake::{self, Transcript};
-use super::message::{CursorClaim, Enrol, Enrolment, Hello, Message, Proof, SpaceState, Versions, prefix};
+use super::message::{CursorClaim, Enrol, Enrolment, Hello, Message, Proof, SpaceState, Versions};
 use super::timer::Alarm;
 use crate::batch::{BatchError, SealedBatch, unread_id};
 use crate::clock::Timestamp;
 use crate::control::Verdict;
-use crate::id::{BatchId, DeviceId, Incarnation, LogId, SpaceId};
+use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
 use crate::identity::Identity;
 use crate::limits::{HANDSHAKE_MS_MAX, LINK_CHAINS_MAX, LINK_IDLE_MS_MAX, REACHED_MS, UNTAKEN_LEN_MAX};
 use crate::position::{OwnChain, own_digest};
@@ -51,9 +51,9 @@ pub enum RelayInput {
         /// The space.
         space: SpaceId,
         /// Batches as logged, their offsets ascending.
-        batches: Vec<(u64, Arc<[u8]>)>,
-        /// The last offset that was looked at, excluded batches too, and the batch there.
-        reached: Option<(u64, BatchId)>,
+        batches: Vec<Logged>,
+        /// The last offset that was looked at, excluded batches too, and what the log is up to there.
+        reached: Option<(u64, LogDigest)>,
     },
     /// A space's log has grown.
     News {
@@ -68,6 +68,17 @@ pub enum RelayInput {
     Close(CloseCode),
 }
 
+/// A batch of the log, on its way to a device.
+#[derive(Debug, Clone)]
+pub struct Logged {
+    /// Its place.
+    pub offset: u64,
+    /// What the log is up to there.
+    pub digest: LogDigest,
+    /// The batch as sealed.
+    pub batch: Arc<[u8]>,
+}
+
 /// What the log and the room know about one space that a device asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OpenedSpace {
@@ -79,8 +90,8 @@ pub enum OpenedSpace {
         log: LogId,
         /// Its last offset; 0 when it is empty.
         head: u64,
-        /// The batch at the offset that the device claims, if there is one.
-        at_cursor: Option<BatchId>,
+        /// What the log is up to the offset that the device claims, if it has one there.
+        at_cursor: Option<LogDigest>,
         /// Bytes of the batches after that offset: 0 tells the device that nothing will come. Those of
         /// the device's own incarnation may be counted in, although they are not sent.
         len_after_cursor: u64,
@@ -440,10 +451,9 @@ fn state(
     let OpenedSpace::Member { log, head, at_cursor, len_after_cursor, len_total, mut own } = opened else {
         return (SpaceState::NotMember, None);
     };
-    let held = claim.cursor.filter(|cursor| {
-        let batch_prefix = at_cursor.map(prefix);
-        cursor.log == log && cursor.offset <= head && batch_prefix == Some(cursor.batch_prefix)
-    });
+    let held = claim
+        .cursor
+        .filter(|cursor| cursor.log == log && cursor.offset <= head && at_cursor == Some(cursor.digest));
     let is_known = own_digest(&own) == claim.own_digest;
     // The chains that still grow come first, should there be too many for one frame.
     own.sort_by_key(|chain| Some(chain.incarnation) != device.map(|(_, incarnation)| incarnation));

@@ -11,11 +11,11 @@ use super::window::Window;
 use crate::batch::{Lane, SealedBatch};
 use crate::clock::Timestamp;
 use crate::control::Verdict;
-use crate::id::{BatchId, Incarnation, SpaceId};
+use crate::id::{BatchId, DeviceId, Incarnation, SpaceId};
 use crate::limits::{OFFER_AGAIN_MS_MIN, RETRY_DELAY_MS_MAX};
-use crate::position::{HEIGHT_STOPPED, OwnChain};
+use crate::position::{HEIGHT_STOPPED, Height, OwnChain};
 
-type ChainKey = (SpaceId, Incarnation, Lane);
+type ChainKey = (SpaceId, DeviceId, Incarnation, Lane);
 
 #[derive(Debug, Default)]
 struct Chain {
@@ -39,6 +39,10 @@ enum Stop {
 
 #[derive(Debug)]
 pub(super) struct Uploads {
+    /// Whose chains are its own.
+    device: DeviceId,
+    /// Spaces of which others' batches may go too.
+    foreign: Vec<SpaceId>,
     window: Window<BatchId>,
     chains: BTreeMap<ChainKey, Chain>,
     /// Which chain a batch on its way belongs to, and its place there.
@@ -53,8 +57,10 @@ pub(super) struct Uploads {
 }
 
 impl Uploads {
-    pub(super) fn new(now: Timestamp) -> Self {
+    pub(super) fn new(device: DeviceId, now: Timestamp) -> Self {
         Self {
+            device,
+            foreign: Vec::new(),
             window: Window::new(now),
             chains: BTreeMap::new(),
             on_their_way: BTreeMap::new(),
@@ -69,7 +75,7 @@ impl Uploads {
     pub(super) fn begin(&mut self, space: SpaceId, held: &[OwnChain]) {
         for chain in held {
             let height = Some((chain.seq, chain.batch));
-            let key = (space, chain.incarnation, chain.lane);
+            let key = (space, self.device, chain.incarnation, chain.lane);
             self.chains.insert(key, Chain { held: height, sent: height, ..Chain::default() });
         }
     }
@@ -78,7 +84,15 @@ impl Uploads {
     pub(super) fn leave(&mut self, space: SpaceId, own: &[OwnChain], incarnation: Incarnation) {
         let mine = Lane::ALL.map(|lane| (incarnation, lane));
         for (incarnation, lane) in own.iter().map(|chain| (chain.incarnation, chain.lane)).chain(mine) {
-            self.chains.entry((space, incarnation, lane)).or_default().stop = Some(Stop::Link);
+            self.chains.entry((space, self.device, incarnation, lane)).or_default().stop = Some(Stop::Link);
+        }
+    }
+
+    /// Lets others' batches of these spaces go too, from now on.
+    pub(super) fn let_foreign(&mut self, spaces: Vec<SpaceId>) {
+        if spaces != self.foreign {
+            self.foreign = spaces;
+            self.changed();
         }
     }
 
@@ -94,19 +108,23 @@ impl Uploads {
         }
         self.asked = true;
         self.changed = false;
-        outputs.push_back(DeviceOutput::Wanted { sent: self.sent(), budget_len: self.window.room() });
+        outputs.push_back(DeviceOutput::Wanted {
+            sent: self.sent(),
+            foreign: self.foreign.clone(),
+            budget_len: self.window.room(),
+        });
     }
 
-    fn sent(&self) -> Vec<(SpaceId, OwnChain)> {
+    fn sent(&self) -> Vec<(SpaceId, Height)> {
         let height = |chain: &Chain| match chain.stop {
             Some(_) => Some((HEIGHT_STOPPED, BatchId::from_bytes([0; 32]))),
             None => chain.sent,
         };
         self.chains
             .iter()
-            .filter_map(|((space, incarnation, lane), chain)| {
+            .filter_map(|(&(space, device, incarnation, lane), chain)| {
                 let (seq, batch) = height(chain)?;
-                Some((*space, OwnChain { incarnation: *incarnation, lane: *lane, seq, batch }))
+                Some((space, Height { device, incarnation, lane, seq, batch }))
             })
             .collect()
     }
@@ -139,7 +157,7 @@ impl Uploads {
         outputs: &mut VecDeque<DeviceOutput>,
     ) -> bool {
         let header = batch.header();
-        let key = (header.space, header.incarnation, header.lane);
+        let key = (header.space, header.device, header.incarnation, header.lane);
         let chain = self.chains.entry(key).or_default();
         if chain.stop.is_some() || chain.sent.is_some_and(|(seq, _)| header.seq <= seq) {
             return false;
@@ -197,9 +215,11 @@ impl Uploads {
         }
     }
 
-    /// Chains that the relay keeps from going on.
+    /// Chains of this device that the relay keeps from going on. Others' that are only carried are
+    /// their authors' to worry about.
     pub(super) fn held_back(&self) -> u32 {
-        self.chains.values().filter(|chain| chain.stop.is_some()).count() as u32
+        let is_own = |key: &ChainKey| key.1 == self.device;
+        self.chains.iter().filter(|(key, chain)| is_own(key) && chain.stop.is_some()).count() as u32
     }
 
     /// Whether everything that was recorded is acknowledged.

@@ -10,7 +10,7 @@ use crate::clock::Timestamp;
 use crate::control::{
     ControlChain, SpaceKind, SpaceOrganisation, admit_device, found_organisation, found_space,
 };
-use crate::id::{DeviceId, Incarnation, LogId, OrganisationId, RecordId, SpaceId};
+use crate::id::{DeviceId, Incarnation, LogDigest, LogId, OrganisationId, RecordId, SpaceId};
 use crate::identity::Identity;
 use crate::model::{Fields, Gap, Position, TrackChunk, Value};
 use crate::position::Cursor;
@@ -103,14 +103,15 @@ impl World {
     }
 
     pub(super) fn cursor_at(&self, offset: u64) -> Cursor {
-        let batch = self.log[offset as usize - 1].1.id();
-        Cursor { log: self.log_id, offset, batch }
+        let before = &self.log[..offset as usize];
+        let digest = before.iter().fold(LogDigest::EMPTY, |log, (_, batch)| log.then(batch.id()));
+        Cursor { log: self.log_id, offset, digest }
     }
 
     /// Sends everything that a device has to the log, and acknowledges it.
     pub(super) fn upload(&mut self, device: &Store) {
         loop {
-            let (batches, exhausted) = device.outgoing(&[], BUDGET).unwrap();
+            let (batches, exhausted) = device.outgoing(&[], &[], BUDGET).unwrap();
             let ids: Vec<_> = batches.iter().map(SealedBatch::id).collect();
             for batch in batches {
                 if self.log.iter().all(|(_, logged)| logged.id() != batch.id()) {

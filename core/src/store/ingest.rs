@@ -98,8 +98,8 @@ pub enum IngestError {
     /// The space was not joined.
     #[error("taking in batches: the space {0} was not joined")]
     UnknownSpace(SpaceId),
-    /// One batch can neither be taken nor passed over. Those before it are committed, and the cursor
-    /// stands before it.
+    /// One batch can neither be taken nor passed over. Those before it are committed; the cursor stays
+    /// where it was, for only the log knows what it is in between.
     #[error("taking in batch {:?} at offset {}", stopped.batch, stopped.offset)]
     Stopped {
         /// Where it stopped.
@@ -122,7 +122,7 @@ impl From<rusqlite::Error> for IngestError {
 
 impl Store {
     /// Takes in batches as a relay's log has them, each with its offset, and moves the cursor with
-    /// them. On an error in the middle, what came before is kept and the cursor stands there.
+    /// them. On an error in the middle, what came before is kept and the cursor stays.
     pub fn ingest(
         &self,
         space: SpaceId,
@@ -134,11 +134,7 @@ impl Store {
             let number = number.ok_or(IngestError::UnknownSpace(space))?;
             let mut ingest = Ingest::new(writing, number, space);
             let stopped = ingest.take_all(batches)?;
-            let cursor = match stopped {
-                None => cursor,
-                Some((index, _)) => cursor.and_then(|cursor| before(batches, index, cursor)),
-            };
-            ingest.finish(cursor)?;
+            ingest.finish(cursor.filter(|_| stopped.is_none()))?;
             Ok::<_, IngestError>((ingest.end()?, stopped))
         })?;
         match stopped {
@@ -219,12 +215,6 @@ fn spaces_with_waiting(connection: &Connection) -> Result<Vec<(i64, SpaceId)>, S
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, SpaceId::from_bytes(row.get(1)?))))?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-/// The cursor that stands right before one of the batches.
-fn before(batches: &[(u64, SealedBatch)], index: usize, cursor: Cursor) -> Option<Cursor> {
-    let (offset, batch) = batches.get(index.checked_sub(1)?)?;
-    Some(Cursor { offset: *offset, batch: batch.id(), ..cursor })
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@ use super::{Store, Writing, row, space};
 use crate::batch::{
     BODY_HEAD_LEN, BatchKind, BodyEntry, ChangeEntry, Entry, Lane, SealSpec, SealedBatch, seal,
 };
-use crate::id::{BatchId, Incarnation, RecordId, SpaceId};
+use crate::id::{BatchId, DeviceId, Incarnation, RecordId, SpaceId};
 use crate::identity::Identity;
 use crate::limits::BATCH_ENTRIES_MAX;
 use crate::model::TrackChunk;
-use crate::position::{HEIGHT_STOPPED, OwnChain};
+use crate::position::{HEIGHT_STOPPED, Height, OwnChain};
 
 /// Bytes of a body at which sealing stops, unless one write alone is more. Compressed this is about
 /// three seconds of a 64 kbit/s link, which an SOS must not wait longer for.
@@ -24,16 +24,19 @@ const SEALED_RAW_LEN: usize = 64 * 1024;
 
 /// What is to be sent next, within a budget of bytes.
 struct Wanted<'a> {
-    sent: &'a [(SpaceId, OwnChain)],
+    sent: &'a [(SpaceId, Height)],
     budget_len: usize,
     len: usize,
     batches: Vec<SealedBatch>,
 }
 
 impl Wanted<'_> {
-    fn height_sent(&self, space: SpaceId, incarnation: Incarnation, lane: Lane) -> u64 {
-        let is_chain = |(in_space, chain): &&(SpaceId, OwnChain)| {
-            *in_space == space && chain.incarnation == incarnation && chain.lane == lane
+    fn height_sent(&self, space: SpaceId, device: DeviceId, incarnation: Incarnation, lane: Lane) -> u64 {
+        let is_chain = |(in_space, chain): &&(SpaceId, Height)| {
+            *in_space == space
+                && chain.device == device
+                && chain.incarnation == incarnation
+                && chain.lane == lane
         };
         self.sent.iter().filter(is_chain).map(|(_, chain)| chain.seq).max().unwrap_or(0)
     }
@@ -69,7 +72,8 @@ impl Store {
     /// there is nothing else.
     pub fn outgoing(
         &self,
-        sent: &[(SpaceId, OwnChain)],
+        sent: &[(SpaceId, Height)],
+        _foreign: &[SpaceId],
         budget_len: usize,
     ) -> Result<(Vec<SealedBatch>, bool), StoreError> {
         let Some(identity) = self.inner.identity() else { return Ok((Vec::new(), true)) };
@@ -81,7 +85,9 @@ impl Store {
             }
             for (number, space) in &spaces {
                 // Nothing of a chain that the relay has stopped need be sealed now.
-                if wanted.height_sent(*space, self.inner.incarnation, lane) == HEIGHT_STOPPED {
+                if wanted.height_sent(*space, identity.device(), self.inner.incarnation, lane)
+                    == HEIGHT_STOPPED
+                {
                     continue;
                 }
                 while self.inner.read(|connection| has_pending(connection, *space, lane))? {
@@ -164,7 +170,8 @@ fn take_sealed(
     let mut chains = chains.query((identity.device().as_bytes(), lane as u8))?;
     while let Some(chain) = chains.next()? {
         let space = SpaceId::from_bytes(chain.get(1)?);
-        let height = wanted.height_sent(space, Incarnation::from_bytes(chain.get(2)?), lane);
+        let incarnation = Incarnation::from_bytes(chain.get(2)?);
+        let height = wanted.height_sent(space, identity.device(), incarnation, lane);
         let mut rows = batches.query((chain.get::<_, i64>(0)?, height as i64))?;
         while let Some(row) = rows.next()? {
             let batch = SealedBatch::parse(row.get::<_, Vec<u8>>(0)?);

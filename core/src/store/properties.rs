@@ -101,7 +101,7 @@ fn perform(world: &mut World, device: &Store, act: &Act) {
             }
             if *fails { Err(WriteError::NotFound(id(0))) } else { Ok(()) }
         })),
-        Act::Seal => drop(device.outgoing(&[], BUDGET).unwrap()),
+        Act::Seal => drop(device.outgoing(&[], &[], BUDGET).unwrap()),
         Act::Upload => world.upload(device),
         Act::Download => drop(world.download(device)),
     }

@@ -9,7 +9,7 @@ use super::error::StoreError;
 use super::{Inner, Store};
 use crate::batch::{Lane, SealedBatch};
 use crate::control::{Membership, Verdict};
-use crate::id::{BatchId, DeviceId, Incarnation, LogId, SpaceId};
+use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
 use crate::position::{Cursor, OwnChain, SpacePosition};
 
 /// How much a store holds, and how much of it is still to be sent.
@@ -103,12 +103,12 @@ fn read_membership(connection: &Connection, number: i64, space: SpaceId) -> Resu
 }
 
 fn read_cursor(row: &Row<'_>) -> rusqlite::Result<Option<Cursor>> {
-    let (log, offset, batch) = (row.get(0)?, row.get::<_, Option<i64>>(1)?, row.get(2)?);
-    Ok(match (log, offset, batch) {
-        (Some(log), Some(offset), Some(batch)) => Some(Cursor {
+    let (log, offset, digest) = (row.get(0)?, row.get::<_, Option<i64>>(1)?, row.get(2)?);
+    Ok(match (log, offset, digest) {
+        (Some(log), Some(offset), Some(digest)) => Some(Cursor {
             log: LogId::from_bytes(log),
             offset: offset as u64,
-            batch: BatchId::from_bytes(batch),
+            digest: LogDigest::from_bytes(digest),
         }),
         _ => None,
     })
@@ -117,7 +117,7 @@ fn read_cursor(row: &Row<'_>) -> rusqlite::Result<Option<Cursor>> {
 /// How far a space's log is held.
 pub(super) fn cursor(connection: &Connection, space: i64) -> Result<Option<Cursor>, StoreError> {
     Ok(connection
-        .prepare_cached("SELECT cursor_log, cursor_offset, cursor_batch FROM space WHERE id = ?1")?
+        .prepare_cached("SELECT cursor_log, cursor_offset, cursor_digest FROM space WHERE id = ?1")?
         .query_row([space], read_cursor)?)
 }
 
@@ -127,12 +127,12 @@ pub(super) fn set_cursor(
     space: i64,
     cursor: Option<Cursor>,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE space SET cursor_log = ?2, cursor_offset = ?3, cursor_batch = ?4 WHERE id = ?1";
+    let sql = "UPDATE space SET cursor_log = ?2, cursor_offset = ?3, cursor_digest = ?4 WHERE id = ?1";
     transaction.prepare_cached(sql)?.execute((
         space,
         cursor.map(|cursor| *cursor.log.as_bytes()),
         cursor.map(|cursor| cursor.offset as i64),
-        cursor.map(|cursor| *cursor.batch.as_bytes()),
+        cursor.map(|cursor| *cursor.digest.as_bytes()),
     ))?;
     Ok(())
 }

@@ -112,7 +112,7 @@ fn work(store: &Store, world: &World, ours: RecordId, theirs: RecordId, mut afte
     after_each(store);
     put(store, world, &noise(50, 9000));
     after_each(store);
-    let (batches, _) = store.outgoing(&[], 1).unwrap();
+    let (batches, _) = store.outgoing(&[], &[], 1).unwrap();
     after_each(store);
     store.acknowledge(&batches.iter().map(SealedBatch::id).collect::<Vec<_>>()).unwrap();
     after_each(store);
@@ -121,7 +121,7 @@ fn work(store: &Store, world: &World, ours: RecordId, theirs: RecordId, mut afte
     store.write(|w| w.patch(space, "event", theirs, sets("note", "again"))).unwrap();
     after_each(store);
     for budget in [1, 1, usize::MAX] {
-        let (batches, _) = store.outgoing(&[], budget).unwrap();
+        let (batches, _) = store.outgoing(&[], &[], budget).unwrap();
         after_each(store);
         store.acknowledge(&batches.iter().take(1).map(SealedBatch::id).collect::<Vec<_>>()).unwrap();
         after_each(store);
@@ -158,7 +158,7 @@ fn a_power_cut_at_any_moment_leaves_a_state_between_two_steps() {
         seen.insert(at);
         // And it works on: what was sealed leaves as it was, the rest can be sealed.
         let sealed: Vec<_> = state.batches.iter().filter(|(held, _)| *held == 0).collect();
-        let (batches, _) = store.outgoing(&[], usize::MAX).unwrap();
+        let (batches, _) = store.outgoing(&[], &[], usize::MAX).unwrap();
         let ids: Vec<_> = batches.iter().map(|batch| batch.id().as_bytes().to_vec()).collect();
         assert!(sealed.iter().all(|(_, id)| ids.contains(id)));
     }
@@ -184,7 +184,7 @@ fn a_full_disk_is_said_to_be_full_and_nothing_is_half_done() {
         .unwrap_err();
     assert!(matches!(&error, WriteError::Store(error) if error.is_full()), "{error:?}");
     assert_eq!(State::of(&store, &world), before);
-    let error = store.outgoing(&[], BUDGET).unwrap_err();
+    let error = store.outgoing(&[], &[], BUDGET).unwrap_err();
     assert!(error.is_full(), "{error:?}");
     assert_eq!(State::of(&store, &world), before);
     let error = world.try_download(&store).unwrap_err();
@@ -229,7 +229,7 @@ fn a_write_that_passes_over_an_error_in_its_middle_is_not_kept() {
     assert!(result.is_err());
     assert_eq!(State::of(&store, &world), before);
     free_disk(&store);
-    assert!(store.outgoing(&[], usize::MAX).unwrap().1);
+    assert!(store.outgoing(&[], &[], usize::MAX).unwrap().1);
 }
 
 #[test]
@@ -283,7 +283,7 @@ fn writes_of_tracks_alone_stay_apart_however_often_the_app_is_started() {
         store.write(|w| w.add_track(world.space, chunk(n, 9, 1000, 4000))).unwrap();
     }
     let store = open(&world, &path);
-    let (batches, exhausted) = store.outgoing(&[], usize::MAX).unwrap();
+    let (batches, exhausted) = store.outgoing(&[], &[], usize::MAX).unwrap();
     assert!(exhausted && batches.len() > 3, "{} batches", batches.len());
     assert_eq!(batches.iter().map(|batch| usize::from(batch.header().count)).sum::<usize>(), 40);
 }

@@ -254,7 +254,7 @@ fn compare_views(data: &DataDir, findings: &mut Vec<Finding>) -> Result<Views, C
     let aside = Aside::list(&data.aside_db())?;
     for position in views.positions()? {
         let (space, Some(cursor)) = (position.space, position.cursor) else { continue };
-        if cursor.log != log.id() || log.batch_at(space, cursor.offset)? != Some(cursor.batch) {
+        if cursor.log != log.id() || log.digest_at(space, cursor.offset)? != Some(cursor.digest) {
             findings.push(Finding::ViewsOfAnotherLog(space));
             continue;
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use barid_core::batch::{BatchError, Header, SealedBatch};
 use barid_core::control::{Membership, Verdict};
-use barid_core::id::{BatchId, ChainId, SpaceId};
+use barid_core::id::{BatchId, ChainId, LogDigest, SpaceId};
 use rusqlite::Connection;
 
 use super::reader::meta;
@@ -91,6 +91,12 @@ pub enum Fault {
         /// What its batches amount to.
         found: u64,
     },
+    /// The digest of the whole log is not that of its batches.
+    #[error("space {space}: its digest is not that of its batches")]
+    Digest {
+        /// The space.
+        space: SpaceId,
+    },
     /// A chain's stated height or head is not that of its last batch.
     #[error("space {space}: the stated height of the chain {chain:?} is not that of its last batch")]
     Height {
@@ -149,16 +155,19 @@ struct SpaceRow {
     id: SpaceId,
     head: u64,
     len: u64,
+    digest: LogDigest,
 }
 
 fn spaces(connection: &Connection) -> rusqlite::Result<Vec<SpaceRow>> {
-    let mut statement = connection.prepare("SELECT number, id, head, len FROM space ORDER BY number")?;
+    let mut statement =
+        connection.prepare("SELECT number, id, head, len, digest FROM space ORDER BY number")?;
     let rows = statement.query_map([], |row| {
         Ok(SpaceRow {
             number: row.get(0)?,
             id: SpaceId::from_bytes(row.get(1)?),
             head: row.get::<_, i64>(2)?.unsigned_abs(),
             len: row.get::<_, i64>(3)?.unsigned_abs(),
+            digest: LogDigest::from_bytes(row.get(4)?),
         })
     })?;
     rows.collect()
@@ -185,6 +194,7 @@ fn chains(connection: &Connection, space: i64) -> rusqlite::Result<BTreeMap<i64,
 struct Row {
     offset: u64,
     id: BatchId,
+    digest: LogDigest,
     chain: i64,
     seq: u64,
     kind: u8,
@@ -202,6 +212,7 @@ struct Reading<'a> {
     is_membership_known: bool,
     offset: u64,
     len: u64,
+    digest: LogDigest,
     batches: u64,
     faults: &'a mut Vec<Fault>,
 }
@@ -220,6 +231,7 @@ impl<'a> Reading<'a> {
             is_membership_known: true,
             offset: 0,
             len: 0,
+            digest: LogDigest::EMPTY,
             batches: 0,
             faults,
         })
@@ -227,7 +239,7 @@ impl<'a> Reading<'a> {
 
     fn read(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let mut statement = connection.prepare(
-            "SELECT batch_offset, id, chain, seq, kind, cumulative_len, bytes FROM batch
+            "SELECT batch_offset, id, chain, seq, kind, cumulative_len, bytes, digest FROM batch
              WHERE space = ?1 ORDER BY batch_offset",
         )?;
         let mut rows = statement.query([self.number])?;
@@ -240,6 +252,7 @@ impl<'a> Reading<'a> {
                 kind: row.get(4)?,
                 cumulative_len: row.get::<_, i64>(5)?.unsigned_abs(),
                 bytes: row.get(6)?,
+                digest: LogDigest::from_bytes(row.get(7)?),
             };
             self.row(row);
         }
@@ -261,7 +274,10 @@ impl<'a> Reading<'a> {
         if is_dense && row.cumulative_len != self.len {
             self.column(offset, "cumulative_len");
         }
-        self.len = row.cumulative_len;
+        if is_dense && row.digest != self.digest.then(row.id) {
+            self.column(offset, "digest");
+        }
+        (self.len, self.digest) = (row.cumulative_len, row.digest);
         self.offset = offset;
         let previous = self.continue_chain(&row);
         match SealedBatch::parse(row.bytes).and_then(verify) {
@@ -329,6 +345,9 @@ impl<'a> Reading<'a> {
             if stated != found {
                 self.faults.push(Fault::Total { space, what, stated, found });
             }
+        }
+        if stated.digest != self.digest {
+            self.faults.push(Fault::Digest { space });
         }
         for chain in self.chains.values().filter(|chain| chain.stated != chain.reached) {
             self.faults.push(Fault::Height { space, chain: chain.id });

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use barid_core::batch::{Lane, SealedBatch};
 use barid_core::clock::Timestamp;
-use barid_core::id::{BatchId, DeviceId, Incarnation, LogId, SpaceId};
+use barid_core::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
 use barid_core::position::OwnChain;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
 
@@ -78,7 +78,7 @@ impl LogReader {
             let (device, incarnation) =
                 excluding.map_or((None, None), |(device, incarnation)| (Some(device), Some(incarnation)));
             let mut statement = snapshot.prepare_cached(
-                "SELECT batch_offset, received_at, bytes FROM batch
+                "SELECT batch_offset, received_at, bytes, digest FROM batch
                  WHERE space = ?1 AND batch_offset > ?2 AND chain NOT IN
                      (SELECT number FROM chain WHERE space = ?1 AND device = ?3 AND incarnation = ?4)
                  ORDER BY batch_offset",
@@ -102,13 +102,16 @@ impl LogReader {
                 len += bytes.len();
                 let batch = SealedBatch::parse(bytes.to_vec())
                     .map_err(|source| LogError::Damaged { offset, source })?;
-                batches.push(LoggedBatch { offset, received_at: Timestamp::from_millis(row.get(1)?), batch });
+                batches.push(LoggedBatch {
+                    offset,
+                    digest: LogDigest::from_bytes(row.get(3)?),
+                    received_at: Timestamp::from_millis(row.get(1)?),
+                    batch,
+                });
             }
             let reached = if reached > after {
-                Some((
-                    reached,
-                    id_at(&snapshot, number, reached)?.ok_or(LogError::Contradiction { offset: reached })?,
-                ))
+                let digest = digest_at(&snapshot, number, reached)?;
+                Some((reached, digest.ok_or(LogError::Contradiction { offset: reached })?))
             } else {
                 None
             };
@@ -116,10 +119,10 @@ impl LogReader {
         })
     }
 
-    /// The batch at an offset, if there is one.
-    pub fn batch_at(&self, space: SpaceId, offset: u64) -> Result<Option<BatchId>, LogError> {
+    /// What the log is up to an offset, if there is a batch at it.
+    pub fn digest_at(&self, space: SpaceId, offset: u64) -> Result<Option<LogDigest>, LogError> {
         self.with(|connection| match space_row(connection, space)? {
-            Some((number, _)) => id_at(connection, number, offset),
+            Some((number, _)) => digest_at(connection, number, offset),
             None => Ok(None),
         })
     }
@@ -227,10 +230,10 @@ fn space_row(connection: &Connection, space: SpaceId) -> Result<Option<(i64, u64
         .optional()?)
 }
 
-fn id_at(connection: &Connection, number: i64, offset: u64) -> Result<Option<BatchId>, LogError> {
+fn digest_at(connection: &Connection, number: i64, offset: u64) -> Result<Option<LogDigest>, LogError> {
     Ok(connection
-        .prepare_cached("SELECT id FROM batch WHERE space = ?1 AND batch_offset = ?2")?
-        .query_row(params![number, to_sql(offset)], |row| row.get(0).map(BatchId::from_bytes))
+        .prepare_cached("SELECT digest FROM batch WHERE space = ?1 AND batch_offset = ?2")?
+        .query_row(params![number, to_sql(offset)], |row| row.get(0).map(LogDigest::from_bytes))
         .optional()?)
 }
 

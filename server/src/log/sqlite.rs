@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use barid_core::clock::Clock;
-use barid_core::id::{BatchId, DeviceId, LogId, SpaceId};
+use barid_core::id::{DeviceId, LogDigest, LogId, SpaceId};
 use barid_core::position::OwnChain;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -162,8 +162,8 @@ impl Log for SqliteLog {
         Box::pin(self.read(move |reader| reader.read_after(space, after, len_max, excluding)))
     }
 
-    fn batch_at(&self, space: SpaceId, offset: u64) -> BoxFuture<'_, Result<Option<BatchId>, LogError>> {
-        Box::pin(self.read(move |reader| reader.batch_at(space, offset)))
+    fn digest_at(&self, space: SpaceId, offset: u64) -> BoxFuture<'_, Result<Option<LogDigest>, LogError>> {
+        Box::pin(self.read(move |reader| reader.digest_at(space, offset)))
     }
 
     fn bytes_after(&self, space: SpaceId, offset: u64) -> BoxFuture<'_, Result<u64, LogError>> {

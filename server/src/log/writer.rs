@@ -12,7 +12,7 @@ use std::time::Duration;
 use barid_core::batch::{BatchKind, Lane, SealedBatch};
 use barid_core::clock::{Clock, Timestamp};
 use barid_core::control::{Membership, RefuseReason, RetryReason, Verdict, seal_control};
-use barid_core::id::{BatchId, ChainId, Incarnation, LogId, SpaceId};
+use barid_core::id::{BatchId, ChainId, Incarnation, LogDigest, LogId, SpaceId};
 use barid_core::identity::Identity;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use rusqlite_migration::{M, Migrations};
@@ -45,6 +45,7 @@ type Known = BTreeMap<SpaceId, KnownSpace>;
 #[derive(Debug, Clone)]
 struct KnownSpace {
     number: i64,
+    digest: LogDigest,
     state: SpaceState,
 }
 
@@ -184,7 +185,8 @@ impl Append<'_> {
     /// Begins a space, so that batches are taken for it. Its control batches come next.
     pub fn found(&mut self, space: SpaceId) -> Result<(), LogError> {
         self.transaction
-            .execute("INSERT INTO space (id, head, len) VALUES (?1, 0, 0)", [space.as_bytes()])?;
+            .prepare_cached("INSERT INTO space (id, head, len, digest) VALUES (?1, 0, 0, ?2)")?
+            .execute([&space.as_bytes()[..], LogDigest::EMPTY.as_bytes()])?;
         Ok(())
     }
 
@@ -333,15 +335,18 @@ fn insert(
             ])?,
     };
     let (offset, len) = (known.state.head + 1, known.state.len + bytes.len() as u64);
+    let digest = known.digest.then(id);
     connection
         .prepare_cached(
-            "INSERT INTO batch (space, batch_offset, id, chain, seq, kind, received_at, cumulative_len, bytes)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO batch (space, batch_offset, id, digest, chain, seq, kind, received_at, cumulative_len,
+                                bytes)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             known.number,
             to_sql(offset),
             id.as_bytes(),
+            digest.as_bytes(),
             chain,
             to_sql(header.seq),
             header.kind as u8,
@@ -349,12 +354,10 @@ fn insert(
             to_sql(len),
             bytes
         ])?;
-    connection.prepare_cached("UPDATE space SET head = ?2, len = ?3 WHERE number = ?1")?.execute(params![
-        known.number,
-        to_sql(offset),
-        to_sql(len)
-    ])?;
-    (known.state.head, known.state.len) = (offset, len);
+    connection
+        .prepare_cached("UPDATE space SET head = ?2, len = ?3, digest = ?4 WHERE number = ?1")?
+        .execute(params![known.number, to_sql(offset), to_sql(len), digest.as_bytes()])?;
+    (known.state.head, known.state.len, known.digest) = (offset, len, digest);
     Ok(offset)
 }
 
@@ -374,14 +377,16 @@ fn up_to_date<'a>(
     space: SpaceId,
 ) -> Result<Option<&'a mut KnownSpace>, LogError> {
     let row = connection
-        .prepare_cached("SELECT number, head, len FROM space WHERE id = ?1")?
+        .prepare_cached("SELECT number, head, len, digest FROM space WHERE id = ?1")?
         .query_row([space.as_bytes()], |row| {
-            Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs(), row.get::<_, i64>(2)?.unsigned_abs()))
+            let (head, len) = (row.get::<_, i64>(1)?.unsigned_abs(), row.get::<_, i64>(2)?.unsigned_abs());
+            Ok((row.get(0)?, head, len, LogDigest::from_bytes(row.get(3)?)))
         })
         .optional()?;
-    let Some((number, head, len)) = row else { return Ok(None) };
+    let Some((number, head, len, digest)) = row else { return Ok(None) };
     let known = known.entry(space).or_insert_with(|| KnownSpace {
         number,
+        digest: LogDigest::EMPTY,
         state: SpaceState { head: 0, len: 0, membership: Arc::new(Membership::new(space)) },
     });
     if known.state.head < head {
@@ -399,7 +404,7 @@ fn up_to_date<'a>(
                 Arc::make_mut(&mut known.state.membership).apply_batch(batch.sealed(), body);
             }
         }
-        (known.state.head, known.state.len) = (head, len);
+        (known.state.head, known.state.len, known.digest) = (head, len, digest);
     }
     Ok(Some(known))
 }

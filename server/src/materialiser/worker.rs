@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use barid_core::batch::{BatchKind, BodyEntry, Entry, SealedBatch};
 use barid_core::control::Statement;
-use barid_core::id::{BatchId, SpaceId};
+use barid_core::id::SpaceId;
 use barid_core::position::Cursor;
 use barid_core::store::{IngestError, IngestReport, OpenError, Store, StoreConfig, StoreError};
 
@@ -184,21 +184,20 @@ impl Worker {
             return Ok(false);
         }
         let page = self.log.read_after(space, after, STEP_LEN_MAX, None)?;
-        let mut batches: Vec<(u64, SealedBatch)> =
-            page.batches.into_iter().map(|logged| (logged.offset, logged.batch)).collect();
+        let mut logged = page.batches;
         match self.aside.next_caution(space, after)? {
-            Some(near) if near == after + 1 => batches.truncate(1),
-            Some(near) => batches.retain(|(offset, _)| *offset < near),
+            Some(near) if near == after + 1 => logged.truncate(1),
+            Some(near) => logged.retain(|logged| logged.offset < near),
             None => {}
         }
-        let Some((first, (last, last_batch))) = batches
-            .first()
-            .zip(batches.last())
-            .map(|((first, _), (last, batch))| (*first, (*last, batch.id())))
+        let ends = logged.first().zip(logged.last());
+        let Some((first, last, digest)) = ends.map(|(first, last)| (first.offset, last.offset, last.digest))
         else {
             return Ok(false);
         };
-        let cursor = Cursor { log: self.log.id(), offset: last, batch: last_batch };
+        let mut batches: Vec<(u64, SealedBatch)> =
+            logged.into_iter().map(|logged| (logged.offset, logged.batch)).collect();
+        let cursor = Cursor { log: self.log.id(), offset: last, digest };
         if self.aside.caution(space, first)? == Caution::SetAside {
             tracing::error!(%space, offset = first, "a batch is set aside: the worker died of it more than once");
             self.aside.set_aside(space, first)?;
@@ -210,7 +209,10 @@ impl Worker {
                 // other batch shall suffer from it.
                 tracing::error!(%space, offset = stopped.offset, reason = %source, "a batch is set aside");
                 self.aside.set_aside(space, stopped.offset)?;
-                let cursor = Cursor { log: self.log.id(), offset: stopped.offset, batch: stopped.batch };
+                let offset = stopped.offset;
+                let digest = self.log.digest_at(space, offset)?;
+                let digest = digest.ok_or(LogError::Contradiction { offset })?;
+                let cursor = Cursor { log: self.log.id(), offset, digest };
                 self.store.ingest(space, &[], Some(cursor))?;
                 let changed = changed_items(&before, &batches);
                 report(reports, &Report { space: space.to_string(), offset: stopped.offset, changed })?;
@@ -346,8 +348,8 @@ fn open_views(path: &Path) -> Result<Store, WorkerError> {
 fn is_of_this_log(store: &Store, log: &LogReader) -> Result<bool, WorkerError> {
     for position in store.positions()? {
         let Some(cursor) = position.cursor else { continue };
-        let held: Option<BatchId> = log.batch_at(position.space, cursor.offset)?;
-        if cursor.log != log.id() || held != Some(cursor.batch) {
+        let held = log.digest_at(position.space, cursor.offset)?;
+        if cursor.log != log.id() || held != Some(cursor.digest) {
             return Ok(false);
         }
     }

@@ -13,8 +13,8 @@ use barid_core::control::Verdict;
 use barid_core::id::{DeviceId, Incarnation, SpaceId};
 use barid_core::limits::LINK_IDLE_MS_MAX;
 use barid_core::protocol::{
-    CloseCode, CloseReason, CursorClaim, Enrolment, OpenedSpace, RelayInput, RelayOutput, RelaySession,
-    RelaySessionConfig,
+    CloseCode, CloseReason, CursorClaim, Enrolment, Logged, OpenedSpace, RelayInput, RelayOutput,
+    RelaySession, RelaySessionConfig,
 };
 use futures_util::{SinkExt as _, StreamExt as _, stream};
 use tokio::sync::{Notify, mpsc};
@@ -213,7 +213,7 @@ impl Connection {
         let log = &self.app.log;
         let (at_cursor, len_after_cursor) = match claim {
             Some(claim) => {
-                (log.batch_at(space, claim.offset).await?, log.bytes_after(space, claim.offset).await?)
+                (log.digest_at(space, claim.offset).await?, log.bytes_after(space, claim.offset).await?)
             }
             None => (None, len_total),
         };
@@ -292,7 +292,11 @@ impl Connection {
                 let batches = page
                     .batches
                     .iter()
-                    .map(|logged| (logged.offset, logged.batch.as_bytes().into()))
+                    .map(|logged| Logged {
+                        offset: logged.offset,
+                        digest: logged.digest,
+                        batch: logged.batch.as_bytes().into(),
+                    })
                     .collect();
                 RelayInput::Read { space, batches, reached: page.reached }
             }

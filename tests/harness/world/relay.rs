@@ -11,12 +11,12 @@ use barid_core::id::{BatchId, DeviceId, Incarnation, SpaceId};
 use barid_core::identity::Identity;
 use barid_core::position::Cursor;
 use barid_core::protocol::{
-    CloseCode, CursorClaim, OpenedSpace, RelayInput, RelaySession, RelaySessionConfig,
+    CloseCode, CursorClaim, Logged, OpenedSpace, RelayInput, RelaySession, RelaySessionConfig,
 };
 use barid_core::store::{Store, StoreConfig};
 use barid_server::log::reader::LogReader;
 use barid_server::log::writer::LogWriter;
-use barid_server::log::{LogError, Outcome, VerifiedBatch, verify};
+use barid_server::log::{LogError, LoggedBatch, Outcome, VerifiedBatch, verify};
 use barid_server::relay::room::{LinkId, Room};
 use rusqlite::Connection;
 
@@ -211,7 +211,7 @@ impl Relay {
             };
             let (at_cursor, len_after_cursor) = match claim {
                 Some(claim) => (
-                    running.reader.batch_at(*space, claim.offset)?,
+                    running.reader.digest_at(*space, claim.offset)?,
                     running.reader.bytes_after(*space, claim.offset)?,
                 ),
                 None => (None, known.len),
@@ -247,8 +247,12 @@ impl Relay {
     ) -> Result<RelayInput, LogError> {
         let Some(running) = &self.running else { return Ok(RelayInput::Close(CloseCode::Busy)) };
         let page = running.reader.read_after(space, after, len_max, Some(excluding))?;
-        let mut batches: Vec<_> =
-            page.batches.iter().map(|logged| (logged.offset, Arc::from(logged.batch.as_bytes()))).collect();
+        let on_its_way = |logged: &LoggedBatch| Logged {
+            offset: logged.offset,
+            digest: logged.digest,
+            batch: Arc::from(logged.batch.as_bytes()),
+        };
+        let mut batches: Vec<_> = page.batches.iter().map(on_its_way).collect();
         if self.double == Double::CursorOffByOne {
             batches.pop();
         }
@@ -370,10 +374,10 @@ fn follow(reader: &LogReader, store: &Store) -> Result<(), String> {
             let after =
                 store.cursor(space).map_err(|error| failed(&error))?.map_or(0, |cursor| cursor.offset);
             let page = reader.read_after(space, after, 1 << 18, None).map_err(|error| failed(&error))?;
-            let Some((offset, batch)) = page.reached else { break };
+            let Some((offset, digest)) = page.reached else { break };
             let batches: Vec<_> =
                 page.batches.into_iter().map(|logged| (logged.offset, logged.batch)).collect();
-            let cursor = Cursor { log: reader.id(), offset, batch };
+            let cursor = Cursor { log: reader.id(), offset, digest };
             store.ingest(space, &batches, Some(cursor)).map_err(|error| failed(&error))?;
         }
     }
@@ -385,8 +389,10 @@ fn append_again(path: &Path, batch: &SealedBatch) {
     let connection = Connection::open(path).expect("the log's file");
     let sql = "DROP INDEX IF EXISTS batch_by_seq;";
     connection.execute_batch(sql).expect("the index goes");
-    let sql = "INSERT INTO batch (space, batch_offset, id, chain, seq, kind, received_at, cumulative_len, bytes)
-        SELECT b.space, s.head + 1, b.id, b.chain, b.seq, b.kind, b.received_at, s.len + length(b.bytes), b.bytes
+    let sql = "INSERT INTO batch (space, batch_offset, id, digest, chain, seq, kind, received_at,
+            cumulative_len, bytes)
+        SELECT b.space, s.head + 1, b.id, b.digest, b.chain, b.seq, b.kind, b.received_at,
+            s.len + length(b.bytes), b.bytes
         FROM batch b JOIN space s ON s.number = b.space WHERE b.id = ?1 ORDER BY b.number LIMIT 1";
     connection.execute(sql, [batch.id().as_bytes()]).expect("it is there once more");
     let sql = "UPDATE space SET head = head + 1, len = len + ?2 WHERE id = ?1";

@@ -10,7 +10,7 @@ use super::super::message::{
 };
 use crate::batch::Lane;
 use crate::control::{RefuseReason, RetryReason, Verdict};
-use crate::id::{BatchId, DeviceId, Incarnation, LogId, OrganisationId, SpaceId};
+use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use crate::limits::{FRAME_LEN_MAX, LINK_CHAINS_MAX, LINK_SPACES_MAX};
 use crate::position::OwnChain;
 
@@ -31,6 +31,10 @@ fn space() -> impl Strategy<Value = SpaceId> {
     any::<[u8; 32]>().prop_map(SpaceId::from_bytes)
 }
 
+fn digest() -> impl Strategy<Value = LogDigest> {
+    any::<[u8; 16]>().prop_map(LogDigest::from_bytes)
+}
+
 fn versions() -> impl Strategy<Value = Versions> {
     any::<u8>().prop_map(|highest| Versions { lowest: 0, highest })
 }
@@ -41,10 +45,10 @@ prop_compose! {
         cursor in proptest::option::of((any::<[u8; 16]>(), any::<u64>(), any::<[u8; 16]>())),
         own_digest in any::<[u8; 16]>(),
     ) -> Open {
-        let cursor = cursor.map(|(log, offset, batch_prefix)| CursorClaim {
+        let cursor = cursor.map(|(log, offset, digest)| CursorClaim {
             log: LogId::from_bytes(log),
             offset,
-            batch_prefix,
+            digest: LogDigest::from_bytes(digest),
         });
         Open { space, cursor, own_digest }
     }
@@ -130,15 +134,12 @@ fn later_messages() -> impl Strategy<Value = Message> {
     prop_oneof![
         (any::<u8>(), sealed()).prop_map(|(space, batch)| Message::Push { space, batch }),
         (batch(), verdict).prop_map(|(batch, verdict)| Message::Answer { batch, verdict }),
-        (any::<u8>(), any::<u64>(), sealed()).prop_map(|(space, offset, batch)| Message::Batch {
+        (any::<u8>(), any::<u64>(), digest(), sealed())
+            .prop_map(|(space, offset, digest, batch)| { Message::Batch { space, offset, digest, batch } }),
+        (any::<u8>(), any::<u64>(), digest()).prop_map(|(space, offset, digest)| Message::Reached {
             space,
             offset,
-            batch
-        }),
-        (any::<u8>(), any::<u64>(), batch()).prop_map(|(space, offset, batch)| Message::Reached {
-            space,
-            offset,
-            batch
+            digest
         }),
         any::<u64>().prop_map(|number| Message::Ping { number }),
         any::<u64>().prop_map(|number| Message::Pong { number }),

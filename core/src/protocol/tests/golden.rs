@@ -12,7 +12,7 @@ use super::world::at;
 use crate::batch::Lane;
 use crate::control::{RefuseReason, RetryReason, Verdict};
 use crate::examples::check_hex;
-use crate::id::{BatchId, Incarnation, LogId, OrganisationId, SpaceId};
+use crate::id::{BatchId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use crate::identity::Identity;
 use crate::position::{Cursor, OwnChain, SpacePosition};
 
@@ -33,7 +33,7 @@ fn device() -> DeviceSession {
         cursor: Some(Cursor {
             log: LogId::from_bytes([6; 16]),
             offset: 300,
-            batch: BatchId::from_bytes([9; 32]),
+            digest: LogDigest::from_bytes([9; 16]),
         }),
         own: vec![chain(12, 10)],
     };
@@ -99,7 +99,7 @@ fn the_handshake_is_as_the_page_says() {
         &state(OpenedSpace::Member {
             log: LogId::from_bytes([6; 16]),
             head: 321,
-            at_cursor: Some(BatchId::from_bytes([9; 32])),
+            at_cursor: Some(LogDigest::from_bytes([9; 16])),
             len_after_cursor: 70_000,
             len_total: 900_000,
             own: vec![chain(12, 10)],
@@ -150,7 +150,7 @@ fn the_small_frames_are_as_the_page_says() {
     let batch = BatchId::from_bytes([9; 32]);
     let answer = |verdict| Message::Answer { batch, verdict };
     for (name, message) in [
-        ("frame-reached", Message::Reached { space: 0, offset: 300, batch }),
+        ("frame-reached", Message::Reached { space: 0, offset: 300, digest: LogDigest::from_bytes([9; 16]) }),
         ("frame-accepted", answer(Verdict::Accepted)),
         ("frame-retry-later", answer(Verdict::RetryLater(RetryReason::MissingPredecessor))),
         ("frame-refused", answer(Verdict::Refused(RefuseReason::Fork))),

@@ -12,6 +12,7 @@ use super::super::{
 use super::codec::message;
 use super::world::{World, at, space};
 use crate::batch::Lane;
+use crate::id::LogDigest;
 use crate::limits::FRAME_LEN_MAX;
 
 /// A link of a phone with things to send and to fetch, after some frames.
@@ -196,12 +197,16 @@ fn every_kind_of_bad_frame_has_its_own_reason_on_both_ends() {
         assert_eq!(device_reason(&mut open(), message.encode()), Some(CloseReason::Here(code)));
     };
     let answer = Message::Answer { batch: batch.id(), verdict: crate::control::Verdict::Accepted };
+    let digest = LogDigest::EMPTY;
     from_relay(answer, CloseCode::Unexpected);
-    from_relay(Message::Batch { space: 9, offset: 99, batch: bytes.clone() }, CloseCode::Unexpected);
-    from_relay(Message::Batch { space: 1, offset: 99, batch: bytes.clone() }, CloseCode::Unexpected);
-    from_relay(Message::Batch { space: 0, offset: 1, batch: bytes.clone() }, CloseCode::Unexpected);
-    from_relay(Message::Batch { space: 0, offset: 99, batch: vec![1, 2, 3] }, CloseCode::BatchMalformed);
-    from_relay(Message::Reached { space: 0, offset: 0, batch: batch.id() }, CloseCode::Unexpected);
+    from_relay(Message::Batch { space: 9, offset: 99, digest, batch: bytes.clone() }, CloseCode::Unexpected);
+    from_relay(Message::Batch { space: 1, offset: 99, digest, batch: bytes.clone() }, CloseCode::Unexpected);
+    from_relay(Message::Batch { space: 0, offset: 1, digest, batch: bytes.clone() }, CloseCode::Unexpected);
+    from_relay(
+        Message::Batch { space: 0, offset: 99, digest, batch: vec![1, 2, 3] },
+        CloseCode::BatchMalformed,
+    );
+    from_relay(Message::Reached { space: 0, offset: 0, digest }, CloseCode::Unexpected);
     from_relay(Message::Push { space: 0, batch: bytes.clone() }, CloseCode::Unexpected);
     let from_device = |message: Message, code| {
         assert_eq!(relay_reason(&mut open(), message.encode()), Some(CloseReason::Here(code)));
@@ -209,7 +214,7 @@ fn every_kind_of_bad_frame_has_its_own_reason_on_both_ends() {
     from_device(Message::Push { space: 9, batch: bytes.clone() }, CloseCode::Unexpected);
     from_device(Message::Push { space: 1, batch: bytes.clone() }, CloseCode::Unexpected);
     from_device(Message::Push { space: 0, batch: vec![0, 0] }, CloseCode::BatchMalformed);
-    from_device(Message::Batch { space: 0, offset: 99, batch: bytes }, CloseCode::Unexpected);
+    from_device(Message::Batch { space: 0, offset: 99, digest, batch: bytes }, CloseCode::Unexpected);
 }
 
 #[test]

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::super::{
-    CloseReason, CursorClaim, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, OpenedSpace,
-    RelayInput, RelayOutput, RelaySession, RelaySessionConfig, SessionProgress,
+    CloseReason, CursorClaim, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, Logged,
+    OpenedSpace, RelayInput, RelayOutput, RelaySession, RelaySessionConfig, SessionProgress,
 };
 use crate::batch::{BatchKind, Entry, Lane, SealSpec, SealedBatch, seal};
 use crate::clock::Timestamp;
 use crate::control::{RefuseReason, RetryReason, Verdict};
-use crate::id::{BatchId, ChainId, DeviceId, Incarnation, LogId, SpaceId};
+use crate::id::{BatchId, ChainId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
 use crate::identity::Identity;
-use crate::position::{Cursor, OwnChain, SpacePosition};
+use crate::position::{Cursor, Height, OwnChain, SpacePosition};
 
 pub(super) fn at(ms: i64) -> Timestamp {
     Timestamp::from_millis(ms)
@@ -36,6 +36,8 @@ pub(super) struct Replica {
     pub(super) own: Vec<SealedBatch>,
     pub(super) acknowledged: BTreeSet<BatchId>,
     pub(super) held: BTreeMap<BatchId, SealedBatch>,
+    /// What of it came from a peer, and is not known to be in the relay's log.
+    pub(super) carried: BTreeSet<BatchId>,
     pub(super) unread: Vec<Vec<u8>>,
     pub(super) cursor: Option<Cursor>,
     pub(super) commits: usize,
@@ -95,33 +97,39 @@ impl Phone {
         self.spaces.iter().map(position).collect()
     }
 
-    fn outgoing(&mut self, sent: &[(SpaceId, OwnChain)], budget_len: usize) -> (Vec<SealedBatch>, bool) {
+    fn outgoing(
+        &mut self,
+        sent: &[(SpaceId, Height)],
+        foreign: &[SpaceId],
+        budget_len: usize,
+    ) -> (Vec<SealedBatch>, bool) {
         let is_sent = |batch: &SealedBatch| {
             let header = batch.header();
             sent.iter().any(|(space, chain)| {
                 *space == header.space
+                    && chain.device == header.device
                     && chain.incarnation == header.incarnation
                     && chain.lane == header.lane
                     && header.seq <= chain.seq
             })
         };
-        let mut batches: Vec<&SealedBatch> = self
-            .spaces
-            .values()
-            .flat_map(|replica| {
-                replica.own.iter().filter(|batch| !replica.acknowledged.contains(&batch.id()))
-            })
-            .filter(|batch| !is_sent(batch))
-            .collect();
-        batches.sort_by_key(|batch| batch.header().lane);
+        let unsent = |(space, replica): (&SpaceId, &'_ Replica)| -> Vec<SealedBatch> {
+            let own = replica.own.iter().filter(|batch| !replica.acknowledged.contains(&batch.id()));
+            let carried = replica.carried.iter().map(|id| &replica.held[id]);
+            own.chain(carried.filter(|_| foreign.contains(space))).cloned().collect()
+        };
+        let mut batches: Vec<SealedBatch> =
+            self.spaces.iter().flat_map(unsent).filter(|batch| !is_sent(batch)).collect();
+        batches.sort_by_key(|batch| (batch.header().lane, batch.chain(), batch.header().seq));
         let mut len = 0;
         let fits = batches.iter().take_while(|batch| {
             len += batch.as_bytes().len();
             len <= budget_len
         });
         let count = fits.count().max(1).min(batches.len());
-        let taken: Vec<SealedBatch> = batches[..count].iter().map(|batch| (*batch).clone()).collect();
         let exhausted = count == batches.len();
+        batches.truncate(count);
+        let taken = batches;
         self.offered.extend(taken.iter().map(SealedBatch::id));
         (taken, exhausted)
     }
@@ -165,8 +173,6 @@ pub(super) struct Log {
     pub(super) id: LogId,
     /// Batches with their offsets.
     pub(super) spaces: BTreeMap<SpaceId, Vec<(u64, SealedBatch)>>,
-    /// Offsets to leave out before the next batch.
-    pub(super) skip: u64,
     pub(super) strangers: BTreeSet<(DeviceId, SpaceId)>,
     pub(super) verdicts: BTreeMap<BatchId, Verdict>,
     /// Batches that came although they were there.
@@ -181,7 +187,6 @@ impl Log {
         Self {
             id: LogId::from_bytes([number; 16]),
             spaces: BTreeMap::new(),
-            skip: 0,
             strangers: BTreeSet::new(),
             verdicts: BTreeMap::new(),
             repeated: 0,
@@ -199,11 +204,16 @@ impl Log {
         self.spaces.get(&space).and_then(|log| log.last()).map_or(0, |(offset, _)| *offset)
     }
 
-    /// Loses all but the first batches of a space. A relay leaves offsets out whenever it starts, or
-    /// a cursor might hold in the new log by chance.
-    pub(super) fn roll_back(&mut self, space: SpaceId, kept: usize, skip: u64) {
+    /// Loses all but the first batches of a space.
+    pub(super) fn roll_back(&mut self, space: SpaceId, kept: usize) {
         self.spaces.entry(space).or_default().truncate(kept);
-        self.skip = skip;
+    }
+
+    /// What the log is up to an offset, if it has a batch there.
+    pub(super) fn digest_at(&self, space: SpaceId, offset: u64) -> Option<LogDigest> {
+        let log = self.spaces.get(&space)?;
+        let place = log.iter().position(|(at, _)| *at == offset)?;
+        Some(log[..=place].iter().fold(LogDigest::EMPTY, |digest, (_, batch)| digest.then(batch.id())))
     }
 
     fn append(&mut self, batch: &SealedBatch) -> Verdict {
@@ -213,7 +223,7 @@ impl Log {
         if let Some(verdict) = self.verdicts.get(&batch.id()) {
             return *verdict;
         }
-        let offset = self.head(batch.header().space) + 1 + self.skip;
+        let offset = self.head(batch.header().space) + 1;
         let log = self.spaces.entry(batch.header().space).or_default();
         if log.iter().any(|(_, held)| held.id() == batch.id()) {
             self.repeated += 1;
@@ -229,7 +239,6 @@ impl Log {
             Verdict::RetryLater(RetryReason::MissingPredecessor)
         } else {
             log.push((offset, batch.clone()));
-            self.skip = 0;
             Verdict::Accepted
         }
     }
@@ -255,7 +264,7 @@ impl Log {
             OpenedSpace::Member {
                 log: self.id,
                 head: self.head(*space),
-                at_cursor: log.iter().find(|(offset, _)| *offset == claimed).map(|(_, batch)| batch.id()),
+                at_cursor: self.digest_at(*space, claimed),
                 len_after_cursor: len(claimed),
                 len_total: len(0),
                 own: heights(
@@ -275,17 +284,21 @@ impl Log {
     ) -> RelayInput {
         self.reads += 1;
         let (mut batches, mut reached, mut len) = (Vec::new(), None, 0);
-        let log = self.spaces.entry(space).or_default().iter();
-        for (offset, batch) in log.filter(|(offset, _)| *offset > after) {
+        let mut digest = LogDigest::EMPTY;
+        for (offset, batch) in self.spaces.entry(space).or_default().iter() {
             let offset = *offset;
+            digest = digest.then(batch.id());
+            if offset <= after {
+                continue;
+            }
             if !is_by(batch, excluding.0, excluding.1) {
                 len += batch.as_bytes().len();
                 if !batches.is_empty() && len > len_max {
                     break;
                 }
-                batches.push((offset, Arc::from(batch.as_bytes())));
+                batches.push(Logged { offset, digest, batch: Arc::from(batch.as_bytes()) });
             }
-            reached = Some((offset, batch.id()));
+            reached = Some((offset, digest));
         }
         RelayInput::Read { space, batches, reached }
     }
@@ -432,12 +445,15 @@ impl World {
                     link.up.put(frame, self.now, self.bytes_a_second);
                     None
                 }
-                DeviceOutput::Wanted { sent, budget_len } => {
-                    let (batches, exhausted) = phone.outgoing(&sent, budget_len);
+                DeviceOutput::Wanted { sent, foreign, budget_len } => {
+                    let (batches, exhausted) = phone.outgoing(&sent, &foreign, budget_len);
                     Some(DeviceInput::Outgoing { batches, exhausted })
                 }
                 DeviceOutput::Ingest { space, batches, unread, cursor } => {
                     let replica = phone.spaces.get_mut(&space).unwrap();
+                    batches.iter().for_each(|(_, batch)| {
+                        replica.carried.remove(&batch.id());
+                    });
                     replica.held.extend(batches.into_iter().map(|(_, batch)| (batch.id(), batch)));
                     replica.unread.extend(unread.into_iter().map(|(_, bytes)| bytes));
                     replica.cursor = Some(cursor);
@@ -590,7 +606,10 @@ impl Link {
     fn note(&mut self, phone: &mut Phone, output: DeviceOutput, now: Timestamp) {
         match output {
             DeviceOutput::Acknowledged { space, batch } => {
-                phone.spaces.get_mut(&space).unwrap().acknowledged.insert(batch);
+                let replica = phone.spaces.get_mut(&space).unwrap();
+                if !replica.carried.remove(&batch) {
+                    replica.acknowledged.insert(batch);
+                }
                 self.acknowledged.push((batch, now));
             }
             DeviceOutput::Answered { batch, verdict, .. } => self.answered.push((batch, verdict, now)),
@@ -608,7 +627,10 @@ impl Link {
                 self.relay_heights.push((space, heights));
             }
             DeviceOutput::ResetCursor { space } => {
-                phone.spaces.get_mut(&space).unwrap().cursor = None;
+                let replica = phone.spaces.get_mut(&space).unwrap();
+                replica.cursor = None;
+                // Whether the relay still has them shows when its log has been read.
+                replica.carried = replica.held.keys().copied().collect();
                 self.resets.push(space);
             }
             DeviceOutput::NotMember { space } => self.not_member.push(space),

@@ -16,7 +16,7 @@ CREATE TABLE space (
     space         BLOB NOT NULL UNIQUE,
     cursor_log    BLOB,    -- whose log the cursor counts in
     cursor_offset INTEGER, -- the last offset held
-    cursor_batch  BLOB     -- the batch at that offset
+    cursor_digest BLOB     -- what that log is up to there
 ) STRICT;
 
 CREATE TABLE chain (

@@ -126,7 +126,7 @@ impl Field {
         for n in 100..112 {
             let put = |fields| other.write(|w| w.put(space, "event", None, fields)).unwrap();
             foreign.push(put(event(n, n * n % 9000)));
-            let (sealed, _) = other.outgoing(&[], EVERYTHING).unwrap();
+            let (sealed, _) = other.outgoing(&[], &[], EVERYTHING).unwrap();
             for batch in &sealed {
                 other.acknowledge(&[batch.id()]).unwrap();
             }
@@ -139,7 +139,7 @@ impl Field {
             own.push(store.write(|w| w.put(space, "event", None, event(n, n * 777))).unwrap());
             store.write(|w| w.patch(space, "event", own[n / 2], state("active"))).unwrap();
             store.write(|w| w.add_track(space, chunk(20 + n as u8))).unwrap();
-            let (sealed, _) = store.outgoing(&[], EVERYTHING).unwrap();
+            let (sealed, _) = store.outgoing(&[], &[], EVERYTHING).unwrap();
             for batch in sealed.iter().filter(|_| n < 7) {
                 store.acknowledge(&[batch.id()]).unwrap();
             }
@@ -231,7 +231,7 @@ fn everything_comes_back_from_a_file_that_is_whole() {
     assert_eq!((report.failed, report.batches_left, report.entries_reauthored), (0, 0, 0));
     assert_eq!(report.bytes_unreadable, 0);
     assert_eq!(store.setting("enrolment").unwrap().unwrap(), b"where the relay is", "no new code is needed");
-    let (sent, _) = store.outgoing(&[], EVERYTHING).unwrap();
+    let (sent, _) = store.outgoing(&[], &[], EVERYTHING).unwrap();
     let sent_ids: Vec<_> = sent.iter().map(SealedBatch::id).collect();
     assert!(field.unsent.iter().all(|id| sent_ids.contains(id)), "sealed batches are sent as they were");
     assert_eq!(report.batches_own_unsent as usize, 2 * 7);
@@ -427,7 +427,7 @@ fn an_edit_whose_record_is_lost_takes_nothing_from_it_when_it_comes_again() {
         store.ingest(space, &[(1, control.clone())], None).unwrap();
     }
     let id = other.write(|w| w.put(space, "event", None, event(1, 50))).unwrap();
-    let (sealed, _) = other.outgoing(&[], EVERYTHING).unwrap();
+    let (sealed, _) = other.outgoing(&[], &[], EVERYTHING).unwrap();
     store.ingest(space, &[(2, sealed[0].clone())], None).unwrap();
     let mut edit = state("resolved");
     edit.insert("lat".to_owned(), Some(Value::Float(1.5)));

@@ -224,9 +224,9 @@ fn a_restored_relay_never_uses_a_number_of_its_chains_for_two_control_batches() 
 
     reader.store.reset_cursor(world.joint).unwrap();
     let page = LogReader::open(&data.log_db()).unwrap().read_after(world.joint, 0, usize::MAX, None).unwrap();
-    let (offset, batch) = page.reached.unwrap();
+    let (offset, digest) = page.reached.unwrap();
     let news: Vec<_> = page.batches.into_iter().map(|logged| (logged.offset, logged.batch)).collect();
-    reader.store.ingest(world.joint, &news, Some(Cursor { log, offset, batch })).unwrap();
+    reader.store.ingest(world.joint, &news, Some(Cursor { log, offset, digest })).unwrap();
     assert!(reader.store.membership(world.joint).unwrap().device(device).is_some());
     is_clean(&check(&data).unwrap());
 }
