@@ -24,6 +24,8 @@ struct Chain {
     /// What was sent on this link, or was held before it.
     sent: Option<(u64, BatchId)>,
     stop: Option<Stop>,
+    /// The batch that was refused once on this link: perhaps it was harmed on its way.
+    refused: Option<BatchId>,
     /// Milliseconds that the next stop will last.
     delay_ms: i64,
 }
@@ -185,7 +187,7 @@ impl Uploads {
                 self.done.batches += 1;
                 self.done.len += len as u64;
             }
-            (Verdict::Refused(_), _) => chain.stop = Some(Stop::Link),
+            (Verdict::Refused(_), _) => chain.refused(batch, now),
             (Verdict::RetryLater(_), None) => chain.stop_for_a_while(now),
             // What followed the batch that stopped the chain.
             (Verdict::RetryLater(_), Some(_)) => {}
@@ -244,6 +246,14 @@ impl Chain {
             self.held = Some((seq, batch));
         }
         self.delay_ms = 0;
+    }
+
+    fn refused(&mut self, batch: BatchId, now: Timestamp) {
+        if self.refused.replace(batch) == Some(batch) {
+            self.stop = Some(Stop::Link);
+        } else if self.stop.is_none() {
+            self.stop_for_a_while(now);
+        }
     }
 
     fn stop_for_a_while(&mut self, now: Timestamp) {

@@ -267,7 +267,7 @@ fn a_batch_that_is_asked_to_wait_stops_its_chain_alone_and_is_offered_again() {
 }
 
 #[test]
-fn a_batch_that_is_refused_stops_its_chain_for_the_link_and_no_other() {
+fn a_batch_that_is_refused_twice_stops_its_chain_for_the_link_and_no_other() {
     let mut world = recorded();
     let refused = world.phones[0].spaces[&space(1)].own[1].id();
     world.log.verdicts.insert(refused, Verdict::Refused(RefuseReason::NotPermitted));
@@ -277,10 +277,23 @@ fn a_batch_that_is_refused_stops_its_chain_for_the_link_and_no_other() {
     world.record(link, space(1), Lane::Urgent, 10);
     world.run_for(600_000);
     let link = &world.links[link];
-    assert_eq!(link.answered.len(), 2);
+    assert_eq!(link.answered.iter().filter(|(id, ..)| *id == refused).count(), 2);
     assert_eq!(link.progress.last().unwrap().held_back, 1);
     assert_eq!(link.up_to_date, 0);
     assert_eq!(world.phones[0].unsent(), 3);
+}
+
+#[test]
+fn a_batch_that_was_harmed_on_its_way_is_sent_again_on_the_same_link() {
+    let mut world = recorded();
+    let harmed = world.phones[0].spaces[&space(1)].own[1].id();
+    world.log.verdicts.insert(harmed, Verdict::Refused(RefuseReason::WrongSignature));
+    let link = world.connect(0);
+    world.run_until_quiet();
+    world.log.verdicts.clear();
+    world.run_for(20_000);
+    assert_eq!(world.links[link].up_to_date, 1);
+    assert_eq!(world.phones[0].unsent(), 0);
 }
 
 #[test]
