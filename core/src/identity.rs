@@ -3,6 +3,10 @@
 //! Every signature is made under a named context, so that bytes signed for one purpose never pass
 //! for another: what is signed is the context, one zero byte, and the message. The key is wiped
 //! from memory when it is dropped, and nothing here knows where it is kept.
+//!
+//! The same key agrees on secrets (a peer's link, a bundle): an Ed25519 key and an X25519 key are one
+//! number on two forms of one curve, so a device needs no second key that somebody would have to
+//! certify. What is signed and what is agreed on never share a hash or a context.
 
 use std::fmt;
 
@@ -18,6 +22,11 @@ pub const SIGNATURE_LEN: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the signature is not by this key over these bytes")]
 pub struct WrongSignature;
+
+/// A device's id is no key that anything could be encrypted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the device's id is not a usable key")]
+pub struct UnusableKey;
 
 /// A device's or an administrator's secret key.
 #[derive(Clone)]
@@ -61,6 +70,20 @@ impl Identity {
     pub fn sign(&self, context: &str, message: &[u8]) -> [u8; SIGNATURE_LEN] {
         self.0.sign(&under(context, message)).to_bytes()
     }
+
+    /// The secret half of the X25519 key that [`agreement_key`] makes of the public one.
+    pub(crate) fn agreement_secret(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(self.0.to_scalar_bytes())
+    }
+}
+
+/// The X25519 key with which whoever holds this device's key agrees on secrets.
+///
+/// A key and its negative (the same bytes but for the sign's bit) make one X25519 key; whoever holds
+/// the secret of one holds that of the other, so nobody can pass for somebody else by it.
+pub(crate) fn agreement_key(device: DeviceId) -> Result<[u8; 32], UnusableKey> {
+    let key = VerifyingKey::from_bytes(device.as_bytes()).map_err(|_| UnusableKey)?;
+    if key.is_weak() { Err(UnusableKey) } else { Ok(key.to_montgomery().to_bytes()) }
 }
 
 /// Checks a signature under a context: strictly, so that every replica gives the same verdict.
@@ -114,5 +137,23 @@ mod tests {
         let identity = Identity::generate();
         assert_eq!(Identity::from_seed(*identity.seed()).device(), identity.device());
         assert!(!format!("{identity:?}").contains(&crate::id::to_hex(&identity.seed()[..])));
+    }
+
+    /// The known answer of libsodium's test of `crypto_sign_ed25519_sk_to_curve25519`.
+    #[test]
+    fn an_agreement_key_is_the_one_that_others_make_of_the_same_key() {
+        let seed = "421151a459faeade3d247115f94aedae42318124095afabe4d1451a559faedee";
+        let identity = Identity::from_seed(crate::id::from_hex(seed).unwrap());
+        let public = agreement_key(identity.device()).unwrap();
+        let expected = "f1814f0e8ff1043d8a44d25babff3cedcae6c22c3edaa48f857ae70de2baae50";
+        assert_eq!(crate::id::to_hex(&public), expected);
+        // Libsodium gives the secret clamped, as the agreement itself does here.
+        let mut secret = *identity.agreement_secret();
+        secret[0] &= 248;
+        secret[31] = secret[31] & 127 | 64;
+        let expected = "8052030376d47112be7f73ed7a019293dd12ad910b654455798b4667d73de166";
+        assert_eq!(crate::id::to_hex(&secret), expected);
+        let made = curve25519_dalek::MontgomeryPoint::mul_base_clamped(*identity.agreement_secret());
+        assert_eq!(made.to_bytes(), public);
     }
 }

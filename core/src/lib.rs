@@ -24,6 +24,8 @@ pub mod id;
 pub mod identity;
 pub mod limits;
 pub mod model;
+mod noise;
+pub mod pairing;
 pub mod position;
 pub mod protocol;
 pub mod store;
