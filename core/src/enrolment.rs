@@ -13,8 +13,6 @@ use crate::id::DeviceId;
 /// Crockford's base 32: no I, L, O or U.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 const PREFIX: &str = "BARID1-";
-/// The prefix as it reads once hyphens are gone and letters that look alike are one.
-const PREFIX_FOLDED: &str = "BAR1D1";
 const CHECKSUM_CONTEXT: &str = "barid 2026 enrolment code";
 const CHECKSUM_LEN: usize = 4;
 const ADDRESS_LEN_MAX: usize = 200;
@@ -154,24 +152,46 @@ impl fmt::Display for EnrolmentCode {
 impl FromStr for EnrolmentCode {
     type Err = EnrolmentError;
 
-    /// Reads a code as people type it: in any case, with spaces and hyphens anywhere, O for 0, I
-    /// and L for 1, Arabic digits.
+    /// Reads a code as people type it: see [`read_code`].
     fn from_str(text: &str) -> Result<Self, EnrolmentError> {
-        let mut folded = String::with_capacity(text.len());
-        let mut places = Vec::with_capacity(text.len());
-        for (index, character) in text.chars().enumerate() {
-            if !is_passed_over(character) {
-                folded.push(fold(character));
-                places.push(index + 1);
-            }
-        }
-        let digits = folded.strip_prefix(PREFIX_FOLDED).ok_or(EnrolmentError::Prefix)?;
-        let values = digits.chars().zip(&places[PREFIX_FOLDED.len()..]).map(|(digit, place)| {
-            let value = ALPHABET.iter().position(|known| char::from(*known) == digit);
-            value.ok_or(EnrolmentError::Character { place: *place })
-        });
-        Self::from_bytes(&from_base32(&values.collect::<Result<Vec<_>, _>>()?)?)
+        let bytes = read_code(PREFIX, text).map_err(|error| match error {
+            CodeError::Prefix => EnrolmentError::Prefix,
+            CodeError::Character { place } => EnrolmentError::Character { place },
+            CodeError::Incomplete => EnrolmentError::Checksum,
+        })?;
+        Self::from_bytes(&bytes)
     }
+}
+
+/// Text does not hold the bytes of a code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CodeError {
+    /// It begins like no code of this kind.
+    Prefix,
+    /// It holds a character that no code has; counted from 1, in the text as it was given.
+    Character { place: usize },
+    /// A character was lost.
+    Incomplete,
+}
+
+/// Reads the bytes of a code as people type it: in any case, with spaces and hyphens anywhere, O for
+/// 0, I and L for 1, Arabic digits.
+pub(crate) fn read_code(prefix: &str, text: &str) -> Result<Vec<u8>, CodeError> {
+    let mut folded = String::with_capacity(text.len());
+    let mut places = Vec::with_capacity(text.len());
+    for (index, character) in text.chars().enumerate() {
+        if !is_passed_over(character) {
+            folded.push(fold(character));
+            places.push(index + 1);
+        }
+    }
+    let prefix: String = prefix.chars().filter(|c| !is_passed_over(*c)).map(fold).collect();
+    let digits = folded.strip_prefix(&prefix).ok_or(CodeError::Prefix)?;
+    let values = digits.chars().zip(&places[prefix.len()..]).map(|(digit, place)| {
+        let value = ALPHABET.iter().position(|known| char::from(*known) == digit);
+        value.ok_or(CodeError::Character { place: *place })
+    });
+    from_base32(&values.collect::<Result<Vec<_>, _>>()?).ok_or(CodeError::Incomplete)
 }
 
 /// Spaces, hyphens and dashes, and the invisible marks that right-to-left text brings along.
@@ -211,7 +231,7 @@ pub fn to_base32(bytes: &[u8]) -> String {
 }
 
 /// Digits that make no whole byte, or bits left over that are not zero, are lost characters.
-fn from_base32(digits: &[usize]) -> Result<Vec<u8>, EnrolmentError> {
+fn from_base32(digits: &[usize]) -> Option<Vec<u8>> {
     let (mut bytes, mut bits, mut held) = (Vec::new(), 0u32, 0);
     for digit in digits {
         bits = bits << 5 | *digit as u32;
@@ -221,7 +241,7 @@ fn from_base32(digits: &[usize]) -> Result<Vec<u8>, EnrolmentError> {
             bytes.push((bits >> held) as u8);
         }
     }
-    if held >= 5 || bits & ((1 << held) - 1) != 0 { Err(EnrolmentError::Checksum) } else { Ok(bytes) }
+    if held >= 5 || bits & ((1 << held) - 1) != 0 { None } else { Some(bytes) }
 }
 
 #[cfg(test)]

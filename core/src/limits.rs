@@ -90,3 +90,5 @@ pub const RETRY_DELAY_MS_MIN: i64 = 500;
 pub const RETRY_DELAY_MS_MAX: i64 = 5 * 60_000;
 /// Milliseconds that an enrolment code is valid.
 pub const ENROLMENT_MS_MAX: i64 = 10 * 60_000;
+/// Milliseconds that a pairing code is valid, by the clock of the device that shows it.
+pub const PAIRING_MS_MAX: i64 = 10 * 60_000;
