@@ -28,11 +28,10 @@ use crate::secret::Secret;
 use crate::serve::Server;
 use crate::shutdown::Shutdown;
 use phone::{Phone, Shared};
-use route::Point;
 use story::{ORGANISATIONS, PHONES};
 use terminal::Terminal;
 
-pub use route::GpxError;
+pub use route::{GpxError, Point, read_gpx};
 
 /// The demo's one account; its login is the printed link.
 const ACCOUNT: &str = "demo";

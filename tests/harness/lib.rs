@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "tests")]
 
 pub mod browser;
+pub mod forge;
+pub mod fuzz;
 pub mod phone;
 pub mod relay;
 pub mod wait;

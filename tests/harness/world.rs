@@ -16,7 +16,7 @@ mod faults;
 mod files;
 mod links;
 mod oracle;
-mod random;
+pub(crate) mod random;
 mod relay;
 mod wire;
 mod workload;

@@ -1,5 +1,6 @@
 //! Routes: points in a row, and where on them a rider is.
 
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 /// Bytes of a GPX file, at most: a week of fixes a second is less.
@@ -7,9 +8,18 @@ const GPX_LEN_MAX: u64 = 64 * 1024 * 1024;
 
 /// A place in degrees.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) struct Point {
-    pub(super) lat: f64,
-    pub(super) lon: f64,
+pub struct Point {
+    /// North is positive.
+    pub lat: f64,
+    /// East is positive.
+    pub lon: f64,
+}
+
+/// Redacted: a position never reaches a trace.
+impl std::fmt::Debug for Point {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Point(…)")
+    }
 }
 
 /// A GPX file that cannot be ridden.
@@ -29,13 +39,18 @@ pub enum GpxError {
     Empty,
 }
 
-/// The points of the first track of a GPX file, or else of its first route.
+/// The points of a GPX file that was named.
 pub(super) fn from_gpx(path: &Path) -> Result<Vec<Point>, GpxError> {
     let file = std::fs::File::open(path).map_err(GpxError::Read)?;
     if file.metadata().map_err(GpxError::Read)?.len() > GPX_LEN_MAX {
         return Err(GpxError::TooLarge);
     }
-    let gpx = gpx::read(std::io::BufReader::new(file)).map_err(GpxError::Parse)?;
+    read_gpx(file)
+}
+
+/// The points of the tracks of a GPX file, or else of its routes: two at least, all on the earth.
+pub fn read_gpx(file: impl Read) -> Result<Vec<Point>, GpxError> {
+    let gpx = gpx::read(BufReader::new(file.take(GPX_LEN_MAX))).map_err(GpxError::Parse)?;
     let of_tracks = gpx.tracks.iter().flat_map(|track| &track.segments).flat_map(|segment| &segment.points);
     let mut points: Vec<Point> = of_tracks.map(point).collect();
     if points.len() < 2 {

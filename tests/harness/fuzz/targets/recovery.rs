@@ -1,0 +1,113 @@
+//! Damaged databases: whatever is left of a file and its log, bringing it back ends, and with a reason
+//! or a report.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use barid_core::batch::Lane;
+use barid_core::id::SpaceId;
+use barid_core::identity::Identity;
+use barid_core::model::event;
+use barid_core::store::{Store, StoreConfig};
+
+use super::super::{Target, bits, kind, signal};
+use crate::forge::Chain;
+use crate::phone::event_fields;
+
+/// The input: four bytes of length, the database, its write-ahead log.
+pub(super) struct Recovery {
+    identity: Arc<Identity>,
+    folder: tempfile::TempDir,
+}
+
+impl Recovery {
+    pub(super) fn new() -> Self {
+        // In memory if the machine has such a place: the disk's speed is not the subject.
+        let memory = Path::new("/dev/shm");
+        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        Self { identity: Arc::new(Identity::from_seed([5; 32])), folder: folder.unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("damaged.db")
+    }
+
+    /// A store with records, sealed and not, and another's batch; while it is open its log is there too.
+    fn made(&self, is_open: bool) -> Vec<u8> {
+        let path = self.folder.path().join(format!("made-{is_open}.db"));
+        let store = Store::open(StoreConfig::device(&path, self.identity.clone())).unwrap();
+        let space = SpaceId::from_bytes([3; 32]);
+        store.join_space(space).unwrap();
+        for number in 0..4 {
+            store.write(|group| group.put(space, event::NAME, None, event_fields(number))).unwrap();
+        }
+        store.outgoing(&[], usize::MAX).unwrap();
+        store.write(|group| group.put(space, event::NAME, None, event_fields(9))).unwrap();
+        let other = Identity::from_seed([6; 32]);
+        let mut chain = Chain::new(&other, 1, space, Lane::Normal);
+        let batch = barid_core::batch::SealedBatch::parse(chain.next(&[vec![200, 1]])).unwrap();
+        store.ingest(space, &[(1, batch)], None).unwrap();
+        let log = format!("{}-wal", path.display());
+        if is_open {
+            return input(&std::fs::read(&path).unwrap(), &std::fs::read(log).unwrap());
+        }
+        drop(store);
+        input(&std::fs::read(&path).unwrap(), &[])
+    }
+}
+
+fn input(database: &[u8], log: &[u8]) -> Vec<u8> {
+    [&(database.len() as u32).to_be_bytes()[..], database, log].concat()
+}
+
+impl Target for Recovery {
+    fn name(&self) -> &'static str {
+        "recovery"
+    }
+
+    fn len_max(&self) -> usize {
+        2 * 1024 * 1024
+    }
+
+    fn seeds(&self) -> Vec<Vec<u8>> {
+        vec![self.made(false), self.made(true)]
+    }
+
+    fn words(&self) -> Vec<Vec<u8>> {
+        // Kinds of tree pages, the magic numbers of a file and of a log.
+        [
+            &[13, 0, 0][..],
+            &[10, 0, 0],
+            &[5, 0, 0],
+            &[2],
+            b"SQLite format 3\0",
+            &[0x37, 0x7f, 0x06, 0x82],
+            &[0x10, 0],
+        ]
+        .map(<[u8]>::to_vec)
+        .into()
+    }
+
+    fn run(&mut self, input: &[u8]) -> u64 {
+        let (len, rest) = input.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
+        let (database, log) = rest.split_at(rest.len().min(u32::from_be_bytes(*len) as usize));
+        std::fs::write(self.path(), database).unwrap();
+        let beside = format!("{}-wal", self.path().display());
+        if log.is_empty() {
+            std::fs::remove_file(beside).ok();
+        } else {
+            std::fs::write(beside, log).unwrap();
+        }
+        let into = StoreConfig { identity: Some(self.identity.clone()), ..StoreConfig::in_memory() };
+        match Store::recover(&self.path(), into) {
+            Ok(report) => signal((
+                bits(report.batches as usize),
+                report.batches_own_unsent,
+                report.pending_reauthored,
+                report.entries_reauthored,
+                bits(report.failed as usize),
+            )),
+            Err(error) => signal((1, kind(&error))),
+        }
+    }
+}
