@@ -41,7 +41,7 @@ impl Recovery {
         for number in 0..4 {
             store.write(|group| group.put(space, event::NAME, None, event_fields(number))).unwrap();
         }
-        store.outgoing(&[], usize::MAX).unwrap();
+        store.outgoing(&[], &[], usize::MAX).unwrap();
         store.write(|group| group.put(space, event::NAME, None, event_fields(9))).unwrap();
         let other = Identity::from_seed([6; 32]);
         let mut chain = Chain::new(&other, 1, space, Lane::Normal);

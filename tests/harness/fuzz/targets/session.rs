@@ -5,12 +5,12 @@ use std::sync::Arc;
 use barid_core::batch::{Lane, SealedBatch};
 use barid_core::clock::Timestamp;
 use barid_core::control::{RefuseReason, RetryReason, Verdict};
-use barid_core::id::{Incarnation, LogId, OrganisationId, SpaceId};
+use barid_core::id::{Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use barid_core::identity::Identity;
 use barid_core::limits::FRAME_LEN_MAX;
 use barid_core::protocol::{
     self, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, EnrolInput, EnrolOutput,
-    EnrolSession, EnrolSessionConfig, Enrolment, OpenedSpace, RelayInput, RelayOutput, RelaySession,
+    EnrolSession, EnrolSessionConfig, Enrolment, Logged, OpenedSpace, RelayInput, RelayOutput, RelaySession,
     RelaySessionConfig,
 };
 
@@ -113,11 +113,14 @@ fn perform_relay(session: &mut RelaySession, now: Timestamp, log: &[SealedBatch]
                 RelayInput::Appended { batch: batch.id(), outcome }
             }
             RelayOutput::ReadLog { space, after, .. } => {
-                let rest = (1u64..).zip(log).filter(|(offset, _)| *offset > after).take(2);
-                let batches: Vec<_> =
-                    rest.map(|(offset, batch)| (offset, Arc::from(batch.as_bytes()))).collect();
-                let last = batches.last().map(|(offset, _)| *offset);
-                let reached = last.map(|offset| (offset, log[offset as usize - 1].id()));
+                let (mut digest, mut batches) = (LogDigest::EMPTY, Vec::new());
+                for (offset, batch) in (1u64..).zip(log) {
+                    digest = digest.then(batch.id());
+                    if offset > after && batches.len() < 2 {
+                        batches.push(Logged { offset, digest, batch: Arc::from(batch.as_bytes()) });
+                    }
+                }
+                let reached = batches.last().map(|last| (last.offset, last.digest));
                 RelayInput::Read { space, batches, reached }
             }
             RelayOutput::Seen { .. } | RelayOutput::WakeAt(_) => continue,
