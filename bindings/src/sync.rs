@@ -209,6 +209,7 @@ impl From<client::SyncStatus> for SyncStatus {
             turned_down: match status.turned_down {
                 None | Some(Verdict::Accepted) => None,
                 Some(Verdict::RetryLater(reason)) => Some(reason.text().to_owned()),
+                Some(Verdict::Quarantined(reason)) => Some(reason.text().to_owned()),
                 Some(Verdict::Refused(reason)) => Some(reason.text().to_owned()),
             },
             last_success_ms: status.last_success.map(|time| time.as_millis()),

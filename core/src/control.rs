@@ -1,20 +1,28 @@
 //! Control: signed statements about membership, and the pure verdict on a batch.
 //!
 //! Statements travel as batches of kind *control* in an administrator's chain. What they amount to
-//! is a function of the set held, never of the order in which they came and never of a clock. It
-//! only grows: a batch that one replica accepts is refused by none.
+//! is a function of the set held, never of the order in which they came and never of a clock: a batch
+//! that one replica accepts is refused by none. A revoke, an adopt or a fork may move a batch into
+//! quarantine and out of it, on every replica alike.
 
 mod author;
+mod bound;
+pub mod branch;
 mod membership;
 mod statement;
 
 use std::fmt;
 
-pub use author::{ControlChain, admit_device, found_organisation, found_space, seal_control};
+pub use author::{
+    ControlChain, admit_device, adopt, discard, erase, found_organisation, found_space, revoke_device,
+    seal_control,
+};
+pub use bound::{Bound, Pin};
 pub use membership::{ControlError, Membership};
 pub use statement::{
-    Cut, DeviceState, DeviceStatement, OrganisationStatement, RevokeStatement, SpaceKind, SpaceOrganisation,
-    SpaceStatement, Statement, StatementError,
+    AdoptStatement, Cut, DeviceState, DeviceStatement, DiscardStatement, Discarded, EraseStatement,
+    OrganisationStatement, RevokeStatement, SpaceKind, SpaceOrganisation, SpaceStatement, Statement,
+    StatementError,
 };
 
 /// What becomes of a batch.
@@ -24,7 +32,10 @@ pub enum Verdict {
     Accepted,
     /// Not yet: its sender keeps it and tries again.
     RetryLater(RetryReason),
-    /// Never: trying again gives the same answer.
+    /// Kept aside, durably, and not in the log: its sender has delivered it, and nobody else gets it
+    /// unless it is adopted.
+    Quarantined(QuarantineReason),
+    /// Not stored: on this link trying again gives the same answer.
     Refused(RefuseReason),
 }
 
@@ -91,7 +102,17 @@ reasons! {
 }
 
 reasons! {
-    /// Why a batch will never be taken.
+    /// Why a batch is in quarantine.
+    QuarantineReason {
+        /// Its device was revoked, and it is beyond the cut.
+        Revoked = 1, "the device was revoked before it wrote this";
+        /// Another branch of its chain stands.
+        Fork = 2, "another branch of the chain stands";
+    }
+}
+
+reasons! {
+    /// Why a batch is not taken.
     RefuseReason {
         /// The signature is not by the header's device.
         WrongSignature = 1, "the signature does not match";
@@ -105,6 +126,8 @@ reasons! {
         Fork = 5, "another batch stands at the same place of the chain";
         /// It is of another device or space than the link may carry.
         Misplaced = 6, "the batch does not belong to this link";
+        /// As much of its device is in quarantine as may be, until an administrator decides.
+        QuarantineFull = 7, "the device's quarantine is full";
     }
 }
 
@@ -133,6 +156,10 @@ mod tests {
         for reason in RefuseReason::ALL {
             assert_eq!(RefuseReason::from_code(reason.code()), Some(*reason));
         }
+        for reason in QuarantineReason::ALL {
+            assert_eq!(QuarantineReason::from_code(reason.code()), Some(*reason));
+        }
         assert_eq!((RetryReason::from_code(0), RefuseReason::from_code(0)), (None, None));
+        assert_eq!(QuarantineReason::from_code(0), None);
     }
 }

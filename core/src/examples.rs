@@ -10,8 +10,8 @@ use crate::batch::{
 };
 use crate::clock::Timestamp;
 use crate::control::{
-    Cut, RevokeStatement, SpaceKind, SpaceOrganisation, Statement, admit_device, found_organisation,
-    found_space,
+    Cut, Discarded, SpaceKind, SpaceOrganisation, admit_device, adopt, discard, erase, found_organisation,
+    found_space, revoke_device,
 };
 use crate::enrolment::EnrolmentCode;
 use crate::id::{BatchId, ChainId, DeviceId, Incarnation, RecordId, SpaceId, to_hex};
@@ -205,18 +205,13 @@ fn statements_are_as_in_the_examples() {
     check_hex("statement-space", &statement);
     let device = Identity::from_seed([0x21; 32]).device();
     check_hex("statement-device", &admit_device(device, 1, organisation, "Phone 3", "patrol").unwrap());
-    let revoke = RevokeStatement {
-        device,
-        version: 1,
-        cut: vec![Cut {
-            incarnation: Incarnation::from_bytes([2; 8]),
-            lane: Lane::Normal,
-            seq: 2,
-            batch: BatchId::from_bytes([4; 32]),
-        }],
-        reason: "lost".to_owned(),
-    };
-    check_hex("statement-revoke", &Statement::Revoke(revoke).to_bytes().unwrap());
+    let (incarnation, lane) = (Incarnation::from_bytes([2; 8]), Lane::Normal);
+    let cut = |seq, batch| vec![Cut { incarnation, lane, seq, batch: BatchId::from_bytes([batch; 32]) }];
+    let discarded = vec![Discarded { incarnation, lane, seq: 9 }];
+    check_hex("statement-revoke", &revoke_device(device, "lost", cut(2, 4)).unwrap()[0]);
+    check_hex("statement-adopt", &adopt(device, cut(7, 5)).unwrap()[0]);
+    check_hex("statement-discard", &discard(device, discarded).unwrap()[0]);
+    check_hex("statement-erase", &erase("event", RecordId::from_bytes([9; 16])).unwrap());
 }
 
 #[test]

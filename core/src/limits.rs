@@ -41,6 +41,10 @@ pub const TRACK_GAPS_MAX: usize = 256;
 pub const GAP_REASON_LEN_MAX: usize = 64;
 /// Bytes of a control statement, at most.
 pub const STATEMENT_LEN_MAX: usize = 16 * 1024;
+/// Chains that one revoke, adopt or discard names, at most: they fit a statement.
+pub const STATEMENT_CHAINS_MAX: usize = 160;
+/// Chains that a revoke names, at most, in all of its statements together: they fit one batch.
+pub const REVOKE_CHAINS_MAX: usize = 15 * STATEMENT_CHAINS_MAX;
 /// Control statements that wait for their signer to become known, at most.
 pub const CONTROL_WAITING_MAX: usize = 1024;
 /// Bytes of a name, a label or a word in a control statement, at most.

@@ -1,13 +1,15 @@
 //! What an administrator does: making statements and sealing them into a chain.
 
 use super::statement::{
-    DeviceState, DeviceStatement, OrganisationStatement, SpaceKind, SpaceOrganisation, SpaceStatement,
-    Statement, StatementError,
+    AdoptStatement, Cut, DeviceState, DeviceStatement, DiscardStatement, Discarded, EraseStatement,
+    OrganisationStatement, RevokeStatement, SpaceKind, SpaceOrganisation, SpaceStatement, Statement,
+    StatementError,
 };
 use crate::batch::{BatchKind, Entry, Lane, SealError, SealSpec, SealedBatch, seal};
 use crate::clock::Timestamp;
-use crate::id::{BatchId, DeviceId, Incarnation, OrganisationId, SpaceId};
+use crate::id::{BatchId, DeviceId, Incarnation, OrganisationId, RecordId, SpaceId};
 use crate::identity::Identity;
+use crate::limits::{REVOKE_CHAINS_MAX, STATEMENT_CHAINS_MAX};
 
 /// Makes the first statement about an organisation, whose hash is its id. Its own key signs it.
 pub fn found_organisation(
@@ -76,6 +78,51 @@ pub fn admit_device(
         state: DeviceState::Active,
     })
     .to_bytes()
+}
+
+/// Makes the statements that revoke a device beyond a cut, of up to `REVOKE_CHAINS_MAX` chains. They
+/// go into one batch together, or those left out would cut the chains that they name to nothing.
+pub fn revoke_device(
+    device: DeviceId,
+    reason: &str,
+    mut cut: Vec<Cut>,
+) -> Result<Vec<Vec<u8>>, StatementError> {
+    if cut.len() > REVOKE_CHAINS_MAX {
+        return Err(StatementError::Key("cut"));
+    }
+    cut.sort_unstable();
+    let statement = |cut: &[Cut]| {
+        let (reason, cut) = (reason.to_owned(), cut.to_vec());
+        Statement::Revoke(RevokeStatement { device, version: 1, cut, reason }).to_bytes()
+    };
+    if cut.is_empty() {
+        Ok(vec![statement(&[])?])
+    } else {
+        cut.chunks(STATEMENT_CHAINS_MAX).map(statement).collect()
+    }
+}
+
+/// Makes the statements that let a revoked device's chains stand up to these places.
+pub fn adopt(device: DeviceId, mut chains: Vec<Cut>) -> Result<Vec<Vec<u8>>, StatementError> {
+    chains.sort_unstable();
+    let statement = |chains: &[Cut]| {
+        Statement::Adopt(AdoptStatement { device, version: 1, chains: chains.to_vec() }).to_bytes()
+    };
+    chains.chunks(STATEMENT_CHAINS_MAX).map(statement).collect()
+}
+
+/// Makes the statements that let be deleted what is in quarantine of these chains, up to these places.
+pub fn discard(device: DeviceId, mut chains: Vec<Discarded>) -> Result<Vec<Vec<u8>>, StatementError> {
+    chains.sort_unstable();
+    let statement = |chains: &[Discarded]| {
+        Statement::Discard(DiscardStatement { device, version: 1, chains: chains.to_vec() }).to_bytes()
+    };
+    chains.chunks(STATEMENT_CHAINS_MAX).map(statement).collect()
+}
+
+/// Makes the statement that erases a record; with the kind `track`, the track of a patrol.
+pub fn erase(kind: &str, record: RecordId) -> Result<Vec<u8>, StatementError> {
+    Statement::Erase(EraseStatement { kind: kind.to_owned(), version: 1, record }).to_bytes()
 }
 
 /// Seals statements into one control batch at this place of the administrator's chain.

@@ -2,17 +2,18 @@
 //!
 //! A statement counts once its signer may make it, and a signer may because of other statements:
 //! the least set that is closed under this rule is the same in whatever order they came. Keys are
-//! never taken out of it here, so a verdict can only go from *retry later* to *accepted*; taking a
-//! device out is what a revoke and its cut are for.
+//! never taken out of it. Taking a device out is what a revoke and its cut are for: it puts what the
+//! device wrote beyond the cut into quarantine, and an adopt takes it out again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::bound::{Bound, Decisions};
 use super::statement::{
     DeviceStatement, OrganisationStatement, RevokeStatement, SpaceStatement, Statement, StatementError,
 };
 use super::{RefuseReason, RetryReason, Verdict};
-use crate::batch::{BatchKind, Body, BodyEntry, Entry, Header, SealedBatch};
-use crate::id::{BatchId, DeviceId, OrganisationId, SpaceId};
+use crate::batch::{BatchKind, Body, BodyEntry, Entry, Header, Lane, SealedBatch};
+use crate::id::{BatchId, DeviceId, Incarnation, OrganisationId, RecordId, SpaceId};
 use crate::limits::CONTROL_WAITING_MAX;
 
 /// A statement cannot be taken.
@@ -56,7 +57,10 @@ pub struct Membership {
     organisation_keys: BTreeSet<(OrganisationId, DeviceId)>,
     organisations: BTreeMap<OrganisationId, Standing<OrganisationStatement>>,
     devices: BTreeMap<DeviceId, Standing<DeviceStatement>>,
+    /// Whoever admitted a device, whatever a later statement says: it may also take it out.
+    admitters: BTreeSet<(DeviceId, OrganisationId)>,
     revokes: BTreeMap<(DeviceId, BatchId, Vec<u8>), RevokeStatement>,
+    decisions: Decisions,
     has_unknown_critical: bool,
     applied: BTreeSet<(BatchId, [u8; 32])>,
     waiting: Vec<Waiting>,
@@ -73,7 +77,9 @@ impl Membership {
             organisation_keys: BTreeSet::new(),
             organisations: BTreeMap::new(),
             devices: BTreeMap::new(),
+            admitters: BTreeSet::new(),
             revokes: BTreeMap::new(),
+            decisions: Decisions::default(),
             has_unknown_critical: false,
             applied: BTreeSet::new(),
             waiting: Vec::new(),
@@ -119,7 +125,7 @@ impl Membership {
                 _ => None,
             })
         };
-        let verdict = match self.verdict(batch.header()) {
+        let verdict = match self.verdict(batch.header(), batch.id()) {
             Verdict::RetryLater(RetryReason::UnknownSpace) if batch.header().space == self.id => {
                 let brings_genesis = statements().any(|statement| {
                     matches!(Statement::from_bytes(statement), Ok(Statement::Space(space))
@@ -142,8 +148,9 @@ impl Membership {
         verdict
     }
 
-    /// What becomes of a batch with this header, as far as its author decides.
-    pub fn verdict(&self, header: &Header) -> Verdict {
+    /// What becomes of a batch, as far as its author and its place decide. Where its chain has a bound
+    /// or a fork, [`super::branch::standing`] has the last word. No revoke reaches control batches.
+    pub fn verdict(&self, header: &Header, batch: BatchId) -> Verdict {
         if header.space != self.id {
             return Verdict::Refused(RefuseReason::Misplaced);
         }
@@ -157,7 +164,49 @@ impl Membership {
             }
             BatchKind::Entries => self.device(header.device).is_some_and(DeviceStatement::is_active),
         };
-        if is_known { Verdict::Accepted } else { Verdict::RetryLater(RetryReason::UnknownDevice) }
+        match header.kind {
+            _ if !is_known => Verdict::RetryLater(RetryReason::UnknownDevice),
+            BatchKind::Control => Verdict::Accepted,
+            BatchKind::Entries => {
+                self.bound(header.device, header.incarnation, header.lane).verdict(header.seq, batch)
+            }
+        }
+    }
+
+    /// How far a chain stands.
+    pub fn bound(&self, device: DeviceId, incarnation: Incarnation, lane: Lane) -> Bound {
+        if self.is_revoked(device) {
+            self.decisions.bound(device, incarnation, lane)
+        } else {
+            Bound::unbounded()
+        }
+    }
+
+    /// Whether a device was revoked. A key that may sign control batches cannot be: its statements
+    /// stand, so nothing would come of it.
+    pub fn is_revoked(&self, device: DeviceId) -> bool {
+        self.decisions.is_revoked(device) && !self.may_control(device)
+    }
+
+    /// The highest sequence number of a chain up to which what is in quarantine may be deleted; 0 if
+    /// none of it may.
+    pub fn discarded(&self, device: DeviceId, incarnation: Incarnation, lane: Lane) -> u64 {
+        self.decisions.discarded(device, incarnation, lane)
+    }
+
+    /// Whether a record was erased. The kind `track` stands for the track of a patrol.
+    pub fn is_erased(&self, kind: &str, record: RecordId) -> bool {
+        self.decisions.is_erased(kind, record)
+    }
+
+    /// Whether anything was erased: only then may a batch have erased entries.
+    pub fn has_erasures(&self) -> bool {
+        self.decisions.has_erasures()
+    }
+
+    /// Everything that was erased, by record.
+    pub fn erasures(&self) -> impl Iterator<Item = (&str, RecordId)> {
+        self.decisions.erasures()
     }
 
     /// The space.
@@ -190,7 +239,7 @@ impl Membership {
         self.organisations.values().map(|standing| &standing.statement)
     }
 
-    /// Every revoke, by device. Shown to people; not part of a verdict yet.
+    /// Every revoke, by device.
     pub fn revokes(&self) -> impl Iterator<Item = &RevokeStatement> {
         self.revokes.values()
     }
@@ -214,6 +263,15 @@ impl Membership {
         self.organisation_keys.contains(&(organisation, key))
     }
 
+    /// Whether a key may revoke a device, and adopt or discard what it wrote: an administrator's, or
+    /// one of an organisation that admitted it.
+    pub fn may_decide_on(&self, device: DeviceId, key: DeviceId) -> bool {
+        self.administrators.contains(&key)
+            || self.organisation_keys.iter().any(|(organisation, organisation_key)| {
+                *organisation_key == key && self.admitters.contains(&(device, *organisation))
+            })
+    }
+
     /// Whether the signer may make this statement, as far as is known.
     fn may_make(&self, waiting: &Waiting) -> bool {
         let is_administrator = self.administrators.contains(&waiting.signer);
@@ -221,13 +279,10 @@ impl Membership {
             Statement::Space(space) => is_administrator || self.is_genesis(space, waiting.signer),
             Statement::Organisation(organisation) => self.speaks_for(organisation.id, waiting.signer),
             Statement::Device(device) => self.speaks_for(device.organisation, waiting.signer),
-            Statement::Revoke(revoke) => {
-                is_administrator
-                    || self
-                        .device(revoke.device)
-                        .is_some_and(|device| self.speaks_for(device.organisation, waiting.signer))
-            }
-            Statement::Unknown { .. } => self.may_control(waiting.signer),
+            Statement::Revoke(revoke) => self.may_decide_on(revoke.device, waiting.signer),
+            Statement::Adopt(adopt) => self.may_decide_on(adopt.device, waiting.signer),
+            Statement::Discard(discard) => self.may_decide_on(discard.device, waiting.signer),
+            Statement::Erase(_) | Statement::Unknown { .. } => self.may_control(waiting.signer),
         }
     }
 
@@ -250,12 +305,17 @@ impl Membership {
                 stand(&mut self.organisations, new.statement.id, new);
             }
             Statement::Device(statement) => {
+                self.admitters.insert((statement.device, statement.organisation));
                 let new = Standing { version: statement.version, statement, batch, bytes };
                 stand(&mut self.devices, new.statement.device, new);
             }
             Statement::Revoke(statement) => {
+                self.decisions.revoke(batch, &statement);
                 self.revokes.insert((statement.device, batch, bytes), statement);
             }
+            Statement::Adopt(statement) => self.decisions.adopt(&statement),
+            Statement::Discard(statement) => self.decisions.discard(&statement),
+            Statement::Erase(statement) => self.decisions.erase(&statement),
             Statement::Unknown { critical, .. } => self.has_unknown_critical |= critical,
         }
     }

@@ -4,11 +4,14 @@
 //! version does not know are passed over, and statements of a type that it does not know are kept
 //! as they came; whether they may be passed over as well is what `critical` says.
 
+mod decision;
+
 use std::fmt;
 
-use crate::batch::Lane;
-use crate::id::{BatchId, DeviceId, Incarnation, OrganisationId, SpaceId};
-use crate::limits::{NAME_LEN_MAX, REASON_LEN_MAX, SPACE_ORGANISATIONS_MAX, STATEMENT_LEN_MAX};
+pub use decision::{AdoptStatement, Cut, DiscardStatement, Discarded, EraseStatement, RevokeStatement};
+
+use crate::id::{DeviceId, OrganisationId, SpaceId};
+use crate::limits::{NAME_LEN_MAX, SPACE_ORGANISATIONS_MAX, STATEMENT_LEN_MAX};
 use crate::model::value::{Fields, Value, ValueError, fields_from_cbor, fields_to_cbor};
 
 const SPACE_CONTEXT: &str = "barid 2026 space";
@@ -115,32 +118,6 @@ pub struct DeviceStatement {
     pub state: DeviceState,
 }
 
-/// How far one chain of a revoked device stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cut {
-    /// The database file.
-    pub incarnation: Incarnation,
-    /// The lane.
-    pub lane: Lane,
-    /// The last sequence number that stands.
-    pub seq: u64,
-    /// The batch there.
-    pub batch: BatchId,
-}
-
-/// A device is no longer trusted beyond a cut. Held and shown; not enforced yet.
-#[derive(Clone, PartialEq, Eq)]
-pub struct RevokeStatement {
-    /// The device.
-    pub device: DeviceId,
-    /// From 1.
-    pub version: u64,
-    /// The chains that stand up to a point; those not named do not stand at all.
-    pub cut: Vec<Cut>,
-    /// Why, for people.
-    pub reason: String,
-}
-
 /// One signed statement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Statement {
@@ -152,6 +129,12 @@ pub enum Statement {
     Device(DeviceStatement),
     /// A device is revoked.
     Revoke(RevokeStatement),
+    /// Late work of a revoked device is to stand.
+    Adopt(AdoptStatement),
+    /// Late work of a device may be deleted.
+    Discard(DiscardStatement),
+    /// A record is erased.
+    Erase(EraseStatement),
     /// Of a type that this version does not know.
     Unknown {
         /// Its type.
@@ -174,7 +157,7 @@ macro_rules! debug_without_names {
     )*};
 }
 
-debug_without_names!(SpaceStatement: id OrganisationStatement: id DeviceStatement: device RevokeStatement: device);
+debug_without_names!(SpaceStatement: id OrganisationStatement: id DeviceStatement: device);
 
 impl DeviceStatement {
     /// Whether it takes part.
@@ -191,6 +174,9 @@ impl Statement {
             Self::Organisation(organisation) => fields_to_cbor(&organisation.fields()),
             Self::Device(device) => fields_to_cbor(&device.fields()),
             Self::Revoke(revoke) => fields_to_cbor(&revoke.fields()),
+            Self::Adopt(adopt) => fields_to_cbor(&adopt.fields()),
+            Self::Discard(discard) => fields_to_cbor(&discard.fields()),
+            Self::Erase(erase) => fields_to_cbor(&erase.fields()),
             Self::Unknown { bytes, .. } => return Ok(bytes.clone()),
         };
         // What its readers would refuse is not written. The id of a first statement is not in it.
@@ -214,6 +200,9 @@ impl Statement {
             "organisation" => Self::Organisation(OrganisationStatement::read(&fields, version, bytes)?),
             "device" => Self::Device(DeviceStatement::read(&fields, version)?),
             "revoke" => Self::Revoke(RevokeStatement::read(&fields, version)?),
+            "adopt" => Self::Adopt(AdoptStatement::read(&fields, version)?),
+            "discard" => Self::Discard(DiscardStatement::read(&fields, version)?),
+            "erase" => Self::Erase(EraseStatement::read(&fields, version)?),
             kind => Self::Unknown { kind: kind.to_owned(), critical, bytes: bytes.to_vec() },
         })
     }
@@ -341,43 +330,6 @@ impl DeviceStatement {
     }
 }
 
-impl RevokeStatement {
-    fn fields(&self) -> Fields {
-        let mut fields = head("revoke", self.version);
-        put(&mut fields, "device", bytes_value(self.device.as_bytes()));
-        put(&mut fields, "reason", self.reason.as_str());
-        let cut = self.cut.iter().map(|cut| {
-            let mut fields = Fields::new();
-            put(&mut fields, "incarnation", bytes_value(cut.incarnation.as_bytes()));
-            put(&mut fields, "lane", cut.lane as i64);
-            put(&mut fields, "seq", cut.seq as i64);
-            put(&mut fields, "batch", bytes_value(cut.batch.as_bytes()));
-            Value::Map(fields)
-        });
-        put(&mut fields, "cut", Value::List(cut.collect()));
-        fields
-    }
-
-    fn read(fields: &Map, version: u64) -> Result<Self, StatementError> {
-        let cut = fields.list("cut", STATEMENT_LEN_MAX)?.iter().map(|cut| {
-            let fields = Map::of(cut, "cut")?;
-            let lane = u8::try_from(fields.number("lane")?).ok().and_then(Lane::from_u8);
-            Ok(Cut {
-                incarnation: Incarnation::from_bytes(fields.array("incarnation")?),
-                lane: lane.ok_or(StatementError::Key("lane"))?,
-                seq: fields.number("seq")?,
-                batch: BatchId::from_bytes(fields.array("batch")?),
-            })
-        });
-        Ok(Self {
-            device: DeviceId::from_bytes(fields.array("device")?),
-            version,
-            cut: cut.collect::<Result<_, StatementError>>()?,
-            reason: fields.text("reason", REASON_LEN_MAX)?.to_owned(),
-        })
-    }
-}
-
 fn put(fields: &mut Fields, name: &str, value: impl Into<Value>) {
     fields.insert(name.to_owned(), value.into());
 }
@@ -469,117 +421,4 @@ impl Map {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn device(label: &str) -> Statement {
-        Statement::Device(DeviceStatement {
-            device: DeviceId::from_bytes([1; 32]),
-            version: 3,
-            organisation: OrganisationId::from_bytes([2; 32]),
-            label: label.to_owned(),
-            role: "patrol".to_owned(),
-            state: DeviceState::Active,
-        })
-    }
-
-    fn space(version: u64, nonce: Option<[u8; 16]>) -> Statement {
-        let key = DeviceId::from_bytes([5; 32]);
-        Statement::Space(SpaceStatement {
-            id: SpaceId::from_bytes([9; 32]),
-            version,
-            kind: SpaceKind::Joint,
-            name_ar: "المركز المشترك".to_owned(),
-            name_en: "Joint centre".to_owned(),
-            administrators: vec![key],
-            organisations: vec![SpaceOrganisation { id: OrganisationId::from_bytes([6; 32]), key }],
-            nonce,
-        })
-    }
-
-    fn revoke() -> Statement {
-        Statement::Revoke(RevokeStatement {
-            device: DeviceId::from_bytes([1; 32]),
-            version: 1,
-            cut: vec![Cut {
-                incarnation: Incarnation::from_bytes([3; 8]),
-                lane: Lane::Bulk,
-                seq: 12,
-                batch: BatchId::from_bytes([4; 32]),
-            }],
-            reason: "lost near the wadi".to_owned(),
-        })
-    }
-
-    #[test]
-    fn a_statement_reads_back_from_its_own_bytes() {
-        for statement in [device("جهاز 3"), space(2, None), revoke()] {
-            assert_eq!(Statement::from_bytes(&statement.to_bytes().unwrap()), Ok(statement));
-        }
-    }
-
-    #[test]
-    fn the_id_of_a_space_is_the_hash_of_its_first_statement() {
-        let bytes = space(1, Some([7; 16])).to_bytes().unwrap();
-        let other = space(1, Some([8; 16])).to_bytes().unwrap();
-        let id = |bytes: &[u8]| match Statement::from_bytes(bytes) {
-            Ok(Statement::Space(space)) => space.id,
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(id(&bytes).as_bytes(), &blake3::derive_key("barid 2026 space", &bytes));
-        assert_ne!(id(&bytes), id(&other));
-    }
-
-    #[test]
-    fn a_first_statement_has_a_nonce_and_a_later_one_an_id() {
-        assert_eq!(space(1, None).to_bytes(), Err(StatementError::Key("id")));
-        assert!(space(2, Some([7; 16])).to_bytes().is_ok(), "the nonce is not repeated");
-        assert_eq!(space(0, Some([7; 16])).to_bytes(), Err(StatementError::Key("version")));
-    }
-
-    #[test]
-    fn what_its_readers_would_refuse_is_not_written() {
-        let long = "x".repeat(NAME_LEN_MAX + 1);
-        assert_eq!(device(&long).to_bytes(), Err(StatementError::Key("label")));
-    }
-
-    #[test]
-    fn a_statement_of_an_unknown_type_survives_and_unknown_keys_are_passed_over() {
-        let mut fields = head("adopt", 1);
-        put(&mut fields, "critical", false);
-        put(&mut fields, "of", bytes_value(&[1]));
-        let bytes = fields_to_cbor(&fields);
-        let statement = Statement::from_bytes(&bytes).unwrap();
-        assert_eq!(statement.to_bytes().as_ref(), Ok(&bytes));
-        assert_eq!(statement, Statement::Unknown { kind: "adopt".to_owned(), critical: false, bytes });
-
-        let Statement::Device(known) = device("a") else { unreachable!() };
-        let mut fields = known.fields();
-        put(&mut fields, "colour", "blue");
-        assert_eq!(Statement::from_bytes(&fields_to_cbor(&fields)), Ok(device("a")));
-    }
-
-    #[test]
-    fn a_statement_without_one_of_its_keys_or_cut_short_is_refused() {
-        for statement in [device("a"), space(1, Some([7; 16])), revoke()] {
-            let bytes = statement.to_bytes().unwrap();
-            for len in 0..bytes.len() {
-                assert!(Statement::from_bytes(&bytes[..len]).is_err());
-            }
-            let fields = fields_from_cbor(&bytes).unwrap();
-            for name in fields.keys() {
-                let mut without = fields.clone();
-                without.remove(name);
-                assert!(Statement::from_bytes(&fields_to_cbor(&without)).is_err(), "without {name}");
-                without.insert(name.clone(), Value::Null);
-                assert!(Statement::from_bytes(&fields_to_cbor(&without)).is_err(), "{name} is null");
-            }
-        }
-    }
-
-    #[test]
-    fn debug_output_shows_no_name() {
-        let text = format!("{:?} {:?} {:?}", device("Hamid"), space(1, Some([7; 16])), revoke());
-        assert!(!text.contains("Hamid") && !text.contains("Joint") && !text.contains("wadi"), "{text}");
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use std::fmt;
 use super::close::CloseCode;
 use crate::batch::Lane;
 use crate::codec::{ReadError, Reader, put_varint};
-use crate::control::{RefuseReason, RetryReason, Verdict};
+use crate::control::{QuarantineReason, RefuseReason, RetryReason, Verdict};
 use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use crate::limits::{FRAME_LEN_MAX, LABEL_LEN_MAX, LINK_CHAINS_MAX, LINK_SPACES_MAX, NAME_LEN_MAX};
 use crate::position::OwnChain;
@@ -287,6 +287,7 @@ mod kind {
 
 const ANSWER_RETRY: u8 = 1;
 const ANSWER_REFUSED: u8 = 2;
+const ANSWER_QUARANTINED: u8 = 3;
 const FLAG_MEMBER: u8 = 1;
 const FLAG_LOG: u8 = 2;
 const FLAG_OWN: u8 = 4;
@@ -323,6 +324,7 @@ impl Message {
                     Verdict::Accepted => (kind::ACK, None),
                     Verdict::RetryLater(reason) => (kind::ANSWER, Some([ANSWER_RETRY, reason.code()])),
                     Verdict::Refused(reason) => (kind::ANSWER, Some([ANSWER_REFUSED, reason.code()])),
+                    Verdict::Quarantined(reason) => (kind::ANSWER, Some([ANSWER_QUARANTINED, reason.code()])),
                 };
                 out.push(kind);
                 out.extend(batch.as_bytes());
@@ -558,6 +560,7 @@ fn decode_verdict(reader: &mut Reader<'_>) -> Result<Verdict, DecodeError> {
     let verdict = match class {
         ANSWER_RETRY => RetryReason::from_code(code).map(Verdict::RetryLater),
         ANSWER_REFUSED => RefuseReason::from_code(code).map(Verdict::Refused),
+        ANSWER_QUARANTINED => QuarantineReason::from_code(code).map(Verdict::Quarantined),
         _ => None,
     };
     verdict.ok_or(DecodeError::Value)

@@ -187,6 +187,8 @@ impl Uploads {
                 self.done.batches += 1;
                 self.done.len += len as u64;
             }
+            // Delivered, though not into the log: nothing is to be sent again on this link.
+            (Verdict::Quarantined(_), _) => {}
             (Verdict::Refused(_), _) => chain.refused(batch, now),
             (Verdict::RetryLater(_), None) => chain.stop_for_a_while(now),
             // What followed the batch that stopped the chain.

@@ -297,7 +297,7 @@ impl<'a> Reading<'a> {
                 }
                 let verdict = match &batch.control {
                     Some(body) => self.membership.apply_batch(batch.sealed(), body),
-                    None => self.membership.verdict(header),
+                    None => self.membership.verdict(header, batch.sealed().id()),
                 };
                 if self.is_membership_known && verdict != Verdict::Accepted {
                     self.faults.push(Fault::NotPermitted { space, offset });

@@ -220,9 +220,11 @@ impl Append<'_> {
             return held(self.transaction, chain.number, batch.sealed());
         }
         if header.kind == BatchKind::Entries {
-            match known.state.membership.verdict(header) {
+            match known.state.membership.verdict(header, batch.sealed().id()) {
                 Verdict::Accepted => {}
                 Verdict::RetryLater(reason) => return Ok(Outcome::RetryLater(reason)),
+                // There is no place for it yet, and what is not stored is not acknowledged.
+                Verdict::Quarantined(_) => return Ok(Outcome::RetryLater(RetryReason::NotDurable)),
                 Verdict::Refused(reason) => return Ok(Outcome::Refused(reason)),
             }
         }
@@ -237,6 +239,8 @@ impl Append<'_> {
             match Arc::make_mut(&mut known.state.membership).apply_batch(batch.sealed(), body) {
                 Verdict::Accepted => {}
                 Verdict::RetryLater(reason) => return Ok(Outcome::RetryLater(reason)),
+                // There is no place for it yet, and what is not stored is not acknowledged.
+                Verdict::Quarantined(_) => return Ok(Outcome::RetryLater(RetryReason::NotDurable)),
                 Verdict::Refused(reason) => return Ok(Outcome::Refused(reason)),
             }
         }

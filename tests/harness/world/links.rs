@@ -313,6 +313,7 @@ impl World {
                 self.oracle.acknowledged_here.insert((answer.space, answer.batch));
             }
             Verdict::RetryLater(_) => self.coverage.count("batches to be sent again later"),
+            Verdict::Quarantined(_) => self.coverage.count("batches quarantined"),
             Verdict::Refused(_) => self.coverage.count("batches refused"),
         }
         Ok(RelayInput::Appended { batch: answer.batch, outcome: answer.verdict })

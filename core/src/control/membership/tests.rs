@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::super::{
-    ControlChain, DeviceState, SpaceKind, SpaceOrganisation, admit_device, found_organisation, found_space,
+    ControlChain, Cut, DeviceState, Discarded, Pin, QuarantineReason, SpaceKind, SpaceOrganisation,
+    admit_device, adopt, discard, erase, found_organisation, found_space, revoke_device,
 };
 use super::*;
 use crate::batch::{Lane, SealSpec, seal};
@@ -77,7 +78,7 @@ fn a_founding_batch_makes_its_signer_known_and_admits_devices() {
     let founded = found();
     let mut membership = Membership::new(founded.space);
     let work = entries_batch(&device(7), founded.space);
-    assert_eq!(membership.verdict(work.header()), Verdict::RetryLater(RetryReason::UnknownSpace));
+    assert_eq!(membership.verdict(work.header(), work.id()), Verdict::RetryLater(RetryReason::UnknownSpace));
 
     let admission = admit(founded.organisation, 7, 1, "phone");
     let statements = [founded.genesis.clone(), founded.about_organisation.clone(), admission];
@@ -85,14 +86,20 @@ fn a_founding_batch_makes_its_signer_known_and_admits_devices() {
     assert_eq!(membership.apply_batch(&batch, &body), Verdict::Accepted);
     assert_eq!(membership.apply_batch(&batch, &body), Verdict::Accepted);
 
-    assert_eq!(membership.verdict(work.header()), Verdict::Accepted);
+    assert_eq!(membership.verdict(work.header(), work.id()), Verdict::Accepted);
     assert_eq!(membership.organisation(founded.organisation).unwrap().name_ar, "حرس الحدود");
     assert_eq!(membership.devices().count(), 1);
     assert_eq!(membership.control_head(), Some(batch.id()));
     let stranger = entries_batch(&device(8), founded.space);
-    assert_eq!(membership.verdict(stranger.header()), Verdict::RetryLater(RetryReason::UnknownDevice));
+    assert_eq!(
+        membership.verdict(stranger.header(), stranger.id()),
+        Verdict::RetryLater(RetryReason::UnknownDevice)
+    );
     let elsewhere = entries_batch(&device(7), SpaceId::from_bytes([0; 32]));
-    assert_eq!(membership.verdict(elsewhere.header()), Verdict::Refused(RefuseReason::Misplaced));
+    assert_eq!(
+        membership.verdict(elsewhere.header(), elsewhere.id()),
+        Verdict::Refused(RefuseReason::Misplaced)
+    );
 }
 
 #[test]
@@ -163,7 +170,7 @@ fn a_device_in_a_state_from_tomorrow_takes_no_part() {
     });
     membership.apply(founded.root.device(), batch_id(2), &statement.to_bytes().unwrap()).unwrap();
     let work = entries_batch(&device(7), founded.space);
-    assert_eq!(membership.verdict(work.header()), Verdict::RetryLater(RetryReason::UnknownDevice));
+    assert_eq!(membership.verdict(work.header(), work.id()), Verdict::RetryLater(RetryReason::UnknownDevice));
 }
 
 /// `{"type": "lockdown", "version": 1, "critical": …}`
@@ -190,7 +197,7 @@ fn an_unknown_critical_statement_of_an_administrator_closes_the_space() {
             membership.apply(founded.root.device(), batch_id(1), statement).unwrap();
         }
         membership.apply(signer.device(), batch_id(2), &unknown_statement(critical)).unwrap();
-        assert_eq!(membership.verdict(work.header()), expected);
+        assert_eq!(membership.verdict(work.header(), work.id()), expected);
     }
 }
 
@@ -213,6 +220,153 @@ fn what_waits_is_bounded() {
     assert_eq!(membership.devices().count(), 2);
 }
 
+fn cut(lane: Lane, seq: u64, batch: u8) -> Cut {
+    Cut { incarnation: Incarnation::from_bytes([2; 8]), lane, seq, batch: batch_id(batch) }
+}
+
+fn pin(seq: u64, batch: u8) -> Pin {
+    Pin { seq, batch: batch_id(batch) }
+}
+
+/// A space whose organisation has admitted the device 7.
+fn founded_with_a_phone() -> (Founded, Membership, DeviceId) {
+    let founded = found();
+    let mut membership = Membership::new(founded.space);
+    for statement in [&founded.genesis, &admit(founded.organisation, 7, 1, "phone")] {
+        membership.apply(founded.root.device(), batch_id(1), statement).unwrap();
+    }
+    (founded, membership, device(7).device())
+}
+
+#[test]
+fn a_revoke_ends_trust_at_its_cut_and_an_adopt_extends_it() {
+    let (founded, mut membership, phone) = founded_with_a_phone();
+    let work = entries_batch(&device(7), founded.space);
+    let chain =
+        |membership: &Membership, lane| membership.bound(phone, Incarnation::from_bytes([2; 8]), lane);
+    let verdict = |membership: &Membership| membership.verdict(work.header(), work.id());
+    assert!(!membership.is_revoked(phone) && chain(&membership, Lane::Normal).is_unbounded());
+
+    let at_work = Cut { batch: work.id(), ..cut(Lane::Normal, 1, 0) };
+    let say = |membership: &mut Membership, batch, statements: Vec<Vec<u8>>| {
+        for statement in statements {
+            membership.apply(founded.root.device(), batch_id(batch), &statement).unwrap();
+        }
+    };
+    say(&mut membership, 2, revoke_device(phone, "seized", vec![at_work]).unwrap());
+    assert!(membership.is_revoked(phone) && !membership.is_revoked(device(8).device()));
+    assert_eq!(verdict(&membership), Verdict::Accepted);
+    assert_eq!(chain(&membership, Lane::Normal), Bound::new(Pin { seq: 1, batch: work.id() }, []));
+    // A chain that is not named, of whatever database file, has nothing that stands.
+    assert_eq!(chain(&membership, Lane::Urgent).seq(), 0);
+
+    // A lower cut wins, and where another batch is at the cut, it does not stand.
+    say(&mut membership, 3, revoke_device(phone, "seized earlier", Vec::new()).unwrap());
+    assert_eq!(verdict(&membership), Verdict::Quarantined(QuarantineReason::Revoked));
+    let mut other = founded_with_a_phone().1;
+    say(&mut other, 2, revoke_device(phone, "seized", vec![cut(Lane::Normal, 1, 9)]).unwrap());
+    assert_eq!(verdict(&other), Verdict::Quarantined(QuarantineReason::Fork));
+
+    say(
+        &mut membership,
+        4,
+        discard(
+            phone,
+            vec![Discarded { incarnation: Incarnation::from_bytes([2; 8]), lane: Lane::Normal, seq: 3 }],
+        )
+        .unwrap(),
+    );
+    assert_eq!(membership.discarded(phone, Incarnation::from_bytes([2; 8]), Lane::Normal), 3);
+    say(&mut membership, 5, adopt(phone, vec![at_work]).unwrap());
+    assert_eq!(verdict(&membership), Verdict::Accepted);
+}
+
+#[test]
+fn only_administrators_and_whoever_admitted_a_device_decide_on_it() {
+    let (root_a, root_b, administrator) = (device(1), device(2), device(3));
+    let (a, _) = found_organisation("police", "أ", "A", root_a.device(), [1; 16]).unwrap();
+    let (b, _) = found_organisation("health", "ب", "B", root_b.device(), [1; 16]).unwrap();
+    let named = [
+        SpaceOrganisation { id: a, key: root_a.device() },
+        SpaceOrganisation { id: b, key: root_b.device() },
+    ];
+    let (space, genesis) =
+        found_space(SpaceKind::Joint, "م", "J", &[administrator.device()], &named, [1; 16]).unwrap();
+    let phone = device(7).device();
+    let decided = |signer: &Identity| {
+        let mut membership = Membership::new(space);
+        membership.apply(administrator.device(), batch_id(1), &genesis).unwrap();
+        membership.apply(root_a.device(), batch_id(2), &admit(a, 7, 1, "phone")).unwrap();
+        let record = RecordId::from_bytes([4; 16]);
+        let chain = Discarded { incarnation: Incarnation::from_bytes([2; 8]), lane: Lane::Normal, seq: 5 };
+        for statement in [
+            revoke_device(phone, "lost", vec![cut(Lane::Normal, 2, 2)]).unwrap().remove(0),
+            adopt(phone, vec![cut(Lane::Normal, 4, 4)]).unwrap().remove(0),
+            discard(phone, vec![chain]).unwrap().remove(0),
+            erase("event", record).unwrap(),
+        ] {
+            membership.apply(signer.device(), batch_id(3), &statement).unwrap();
+        }
+        (
+            membership.is_revoked(phone),
+            membership.bound(phone, chain.incarnation, chain.lane).seq(),
+            membership.discarded(phone, chain.incarnation, chain.lane),
+            membership.is_erased("event", record),
+            membership.has_erasures(),
+        )
+    };
+    assert_eq!(decided(&administrator), (true, 4, 5, true, true));
+    assert_eq!(decided(&root_a), (true, 4, 5, true, true));
+    assert_eq!(decided(&root_b), (false, u64::MAX, 0, true, true));
+    for stranger in [7, 66] {
+        assert_eq!(decided(&device(stranger)), (false, u64::MAX, 0, false, false));
+    }
+}
+
+#[test]
+fn a_record_is_erased_under_its_kind_alone() {
+    let (founded, mut membership, _) = founded_with_a_phone();
+    let record = RecordId::from_bytes([4; 16]);
+    for kind in ["event", "track"] {
+        let statement = erase(kind, record).unwrap();
+        membership.apply(founded.root.device(), batch_id(2), &statement).unwrap();
+    }
+    assert!(membership.is_erased("event", record) && !membership.is_erased("patrol", record));
+    assert!(!membership.is_erased("event", RecordId::from_bytes([5; 16])));
+    assert_eq!(membership.erasures().collect::<Vec<_>>(), [("event", record), ("track", record)]);
+}
+
+#[test]
+fn no_revoke_reaches_a_key_that_signs_statements() {
+    let (founded, mut membership, _) = founded_with_a_phone();
+    let root = founded.root.device();
+    membership.apply(root, batch_id(2), &revoke_device(root, "", Vec::new()).unwrap()[0]).unwrap();
+    assert!(!membership.is_revoked(root));
+    let (batch, body) =
+        control_batch(&founded.root, founded.space, &[admit(founded.organisation, 8, 1, "another")]);
+    assert_eq!(membership.apply_batch(&batch, &body), Verdict::Accepted);
+}
+
+#[test]
+fn a_revoke_of_more_chains_than_a_statement_names_is_one_in_one_batch() {
+    let (founded, mut membership, phone) = founded_with_a_phone();
+    let incarnation = |number: usize| Incarnation::from_bytes((number as u64).to_be_bytes());
+    let cuts: Vec<_> = (0..crate::limits::REVOKE_CHAINS_MAX)
+        .map(|number| Cut { incarnation: incarnation(number), ..cut(Lane::Normal, 3, 3) })
+        .collect();
+    let one_more = [cuts.clone(), vec![cut(Lane::Bulk, 1, 1)]].concat();
+    assert_eq!(revoke_device(phone, "", one_more), Err(StatementError::Key("cut")));
+    let reason = "x".repeat(crate::limits::REASON_LEN_MAX);
+    let statements = revoke_device(phone, &reason, cuts.clone()).unwrap();
+    assert_eq!(statements.len(), 15);
+    let (batch, body) = control_batch(&founded.root, founded.space, &statements);
+    assert_eq!(membership.apply_batch(&batch, &body), Verdict::Accepted);
+    for cut in &cuts {
+        assert_eq!(membership.bound(phone, cut.incarnation, cut.lane).seq(), 3);
+    }
+    assert_eq!(membership.bound(phone, incarnation(cuts.len()), Lane::Normal).seq(), 0);
+}
+
 /// A space with a second administrator by its second version, who renames and admits.
 fn statements() -> Vec<(DeviceId, BatchId, Vec<u8>)> {
     let founded = found();
@@ -231,12 +385,14 @@ fn statements() -> Vec<(DeviceId, BatchId, Vec<u8>)> {
         .to_bytes()
         .unwrap()
     };
-    let revoke = Statement::Revoke(RevokeStatement {
-        device: device(7).device(),
-        version: 1,
-        cut: Vec::new(),
-        reason: "lost".to_owned(),
-    });
+    let phone = device(7).device();
+    let revoke = |cuts: &[Cut]| revoke_device(phone, "lost", cuts.to_vec()).unwrap().remove(0);
+    let adopted = |seq| adopt(phone, vec![cut(Lane::Normal, seq, 0xad)]).unwrap().remove(0);
+    let discarded = |seq| {
+        let chain = Discarded { incarnation: Incarnation::from_bytes([2; 8]), lane: Lane::Bulk, seq };
+        discard(phone, vec![chain]).unwrap().remove(0)
+    };
+    let erased = |byte| erase("event", RecordId::from_bytes([byte; 16])).unwrap();
     let root = founded.root.device();
     vec![
         (root, batch_id(1), founded.genesis.clone()),
@@ -247,13 +403,35 @@ fn statements() -> Vec<(DeviceId, BatchId, Vec<u8>)> {
         (root, batch_id(5), admit(founded.organisation, 7, 1, "old")),
         (device(41).device(), batch_id(6), admit(founded.organisation, 7, 2, "new")),
         (root, batch_id(7), admit(founded.organisation, 7, 2, "newer by a larger batch id")),
-        (device(41).device(), batch_id(8), revoke.to_bytes().unwrap()),
+        (device(41).device(), batch_id(8), revoke(&[cut(Lane::Normal, 5, 0x55), cut(Lane::Bulk, 9, 0x99)])),
+        (second.device(), batch_id(10), revoke(&[cut(Lane::Normal, 3, 0x33)])),
+        (second.device(), batch_id(10), revoke(&[cut(Lane::Bulk, 4, 0x44), cut(Lane::Normal, 8, 0x88)])),
+        (root, batch_id(11), adopted(6)),
+        (device(41).device(), batch_id(12), adopted(4)),
+        (root, batch_id(13), discarded(7)),
+        (second.device(), batch_id(14), discarded(2)),
+        (device(41).device(), batch_id(15), erased(1)),
+        (second.device(), batch_id(15), erased(2)),
+        (device(66).device(), batch_id(16), revoke(&[])),
+        (device(66).device(), batch_id(16), adopted(99)),
+        (device(66).device(), batch_id(16), discarded(99)),
+        (device(66).device(), batch_id(16), erased(3)),
         (device(66).device(), batch_id(9), renamed(device(66).device(), 9, "usurped")),
         (device(66).device(), batch_id(9), admit(founded.organisation, 67, 1, "spy")),
     ]
 }
 
 type Picture = (Option<SpaceStatement>, Vec<DeviceStatement>, Vec<OrganisationStatement>, usize, usize);
+type Decided = (Vec<Bound>, u64, Vec<RecordId>);
+
+fn decided(membership: &Membership) -> Decided {
+    let (phone, incarnation) = (device(7).device(), Incarnation::from_bytes([2; 8]));
+    (
+        Lane::ALL.map(|lane| membership.bound(phone, incarnation, lane)).to_vec(),
+        membership.discarded(phone, incarnation, Lane::Bulk),
+        membership.erasures().map(|(_, record)| record).collect(),
+    )
+}
 
 fn picture(membership: &Membership) -> Picture {
     (
@@ -268,7 +446,7 @@ fn picture(membership: &Membership) -> Picture {
 proptest! {
     #[test]
     fn the_order_of_statements_and_their_repetition_do_not_matter(
-        shuffled in Just(statements()).prop_shuffle(), again in 0usize..11
+        shuffled in Just(statements()).prop_shuffle(), again in 0usize..23
     ) {
         let mut membership = Membership::new(found().space);
         for (signer, batch, statement) in shuffled.iter().chain(&shuffled[again..]) {
@@ -278,6 +456,12 @@ proptest! {
         prop_assert_eq!(space.unwrap().name_en, "three");
         prop_assert_eq!(devices.len(), 1);
         prop_assert_eq!(&devices[0].label, "new");
-        prop_assert_eq!((organisations.len(), revokes, waiting), (1, 1, 2));
+        prop_assert_eq!((organisations.len(), revokes, waiting), (1, 3, 6));
+        let (bounds, discarded, erased) = decided(&membership);
+        prop_assert_eq!(&bounds[0], &Bound::new(pin(0, 0), []));
+        prop_assert_eq!(&bounds[1], &Bound::new(pin(3, 0x33), [pin(4, 0xad), pin(6, 0xad)]));
+        prop_assert_eq!(&bounds[2], &Bound::new(pin(4, 0x44), []));
+        prop_assert_eq!(discarded, 7);
+        prop_assert_eq!(erased, [RecordId::from_bytes([1; 16]), RecordId::from_bytes([2; 16])]);
     }
 }

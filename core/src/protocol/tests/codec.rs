@@ -9,7 +9,7 @@ use super::super::message::{
     Versions, Welcome,
 };
 use crate::batch::Lane;
-use crate::control::{RefuseReason, RetryReason, Verdict};
+use crate::control::{QuarantineReason, RefuseReason, RetryReason, Verdict};
 use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use crate::limits::{FRAME_LEN_MAX, LINK_CHAINS_MAX, LINK_SPACES_MAX};
 use crate::position::OwnChain;
@@ -130,6 +130,7 @@ fn later_messages() -> impl Strategy<Value = Message> {
         Just(Verdict::Accepted),
         prop::sample::select(RetryReason::ALL).prop_map(Verdict::RetryLater),
         prop::sample::select(RefuseReason::ALL).prop_map(Verdict::Refused),
+        prop::sample::select(QuarantineReason::ALL).prop_map(Verdict::Quarantined),
     ];
     prop_oneof![
         (any::<u8>(), sealed()).prop_map(|(space, batch)| Message::Push { space, batch }),
@@ -211,7 +212,8 @@ fn a_frame_that_is_no_message_says_why() {
         (vec![0x04, 65], DecodeError::TooMany),
         (vec![0x04, 1, 2], DecodeError::Value),
         (vec![0x04, 1, 9], DecodeError::Value),
-        ([&[0x12][..], &[0; 32], &[3, 1]].concat(), DecodeError::Value),
+        ([&[0x12][..], &[0; 32], &[4, 1]].concat(), DecodeError::Value),
+        ([&[0x12][..], &[0; 32], &[3, 3]].concat(), DecodeError::Value),
         ([&[0x12][..], &[0; 32], &[1, 0]].concat(), DecodeError::Value),
         ([&[0x31, 0][..], &[0; 96], &[2, 0xff, 0xfe]].concat(), DecodeError::Text),
         ([&[0x31, 0][..], &[0; 96], &[0x81, 0x02]].concat(), DecodeError::TooMany),

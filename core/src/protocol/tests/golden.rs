@@ -10,7 +10,7 @@ use super::super::{
 };
 use super::world::at;
 use crate::batch::Lane;
-use crate::control::{RefuseReason, RetryReason, Verdict};
+use crate::control::{QuarantineReason, RefuseReason, RetryReason, Verdict};
 use crate::examples::check_hex;
 use crate::id::{BatchId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use crate::identity::Identity;
@@ -154,6 +154,7 @@ fn the_small_frames_are_as_the_page_says() {
         ("frame-accepted", answer(Verdict::Accepted)),
         ("frame-retry-later", answer(Verdict::RetryLater(RetryReason::MissingPredecessor))),
         ("frame-refused", answer(Verdict::Refused(RefuseReason::Fork))),
+        ("frame-quarantined", answer(Verdict::Quarantined(QuarantineReason::Revoked))),
         ("frame-report", Message::Report { unsent: 2_000 }),
         ("frame-ping", Message::Ping { number: 1 }),
         ("frame-close", Message::Close(CloseCode::UnknownDevice)),
@@ -173,5 +174,6 @@ fn the_page_names_every_code_and_reason() {
     }
     let is_row = |code: u8| rows.iter().any(|line| line.starts_with(&format!("| {code} | ")));
     let codes = RetryReason::ALL.iter().map(|reason| reason.code());
+    let codes = codes.chain(QuarantineReason::ALL.iter().map(|reason| reason.code()));
     assert!(codes.chain(RefuseReason::ALL.iter().map(|reason| reason.code())).all(is_row));
 }

@@ -103,7 +103,8 @@ impl<'a, 'b> Ingest<'a, 'b> {
                 self.take_entries(row, chain, batch.header(), body)?;
                 Ok(Step::Taken)
             }
-            Verdict::RetryLater(_) => {
+            // Kept unapplied, as what waits is: an adopt may let it stand.
+            Verdict::RetryLater(_) | Verdict::Quarantined(_) => {
                 self.insert(offset, batch, WAITS)?;
                 Ok(Step::Waits)
             }
@@ -114,7 +115,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
     /// Judges the author, and takes in what a control batch says.
     fn judge(&mut self, batch: &SealedBatch, body: &Body) -> Verdict {
         if batch.header().kind != BatchKind::Control {
-            return self.membership.verdict(batch.header());
+            return self.membership.verdict(batch.header(), batch.id());
         }
         let verdict = Arc::make_mut(&mut self.membership).apply_batch(batch, body);
         self.report.membership_changed |= verdict == Verdict::Accepted;

@@ -178,7 +178,7 @@ impl Target for Statement {
         let chain = Chain::new(&stranger, 1, self.space, Lane::Urgent);
         let mut header = chain.header(&raw_body(&[vec![3, 0xa0]]));
         header.kind = BatchKind::Control;
-        let verdict = membership.verdict(&header);
+        let verdict = membership.verdict(&header, batch(78));
         signal((2, kind(&said), outcomes, kind(&verdict)))
     }
 }
