@@ -64,6 +64,7 @@ mod encode;
 mod fold;
 mod history;
 mod merge;
+mod reauthor;
 mod rule;
 mod scan;
 
@@ -88,6 +89,7 @@ pub use create::{EditError, create};
 pub use encode::{EncodeError, NewChange, encode, encode_with_hash};
 pub use fold::{Conflict, ConflictValue, FoldError, Folded, Origin, fold_one};
 pub use merge::{Document, MergeError};
+pub use reauthor::{Moved, ReauthorError, reauthor};
 pub use rule::Violation;
 pub use scan::{ScanError, scan};
 

@@ -59,6 +59,11 @@ impl History {
         self.by(actor).last().map(|index| &self.changes[*index])
     }
 
+    /// The change of this name.
+    pub(super) fn find(&self, hash: &ChangeHash) -> Option<&Change> {
+        self.by_hash.get(hash).map(|index| &self.changes[*index])
+    }
+
     /// The operation of this name, and the change that it is part of.
     pub(super) fn op(&self, id: OpId) -> Option<(&Change, &Op)> {
         let (index, op) = self.find_op(id)?;
