@@ -8,6 +8,7 @@
 //! There is one connection that writes, behind a lock, and as many that read as threads do.
 //! Nothing here knows of links, frames or relays: what is on its way is the engine's business.
 
+mod branch;
 mod chain;
 mod digest;
 mod error;
@@ -15,11 +16,13 @@ mod error;
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod fixture;
 mod history;
+mod incarnation;
 mod ingest;
 mod lock;
 mod merge;
 mod observe;
 mod open;
+mod orphan;
 mod outgoing;
 mod progress;
 #[cfg(test)]
@@ -86,7 +89,8 @@ struct Inner {
     bodies: Mutex<BodyCache>,
     observers: Observers,
     config: StoreConfig,
-    incarnation: Incarnation,
+    /// What this file is called in the chains it writes.
+    incarnation: RwLock<Incarnation>,
     /// Opened beside a process that writes.
     is_read_only: bool,
     _lock: Option<Lock>,
@@ -108,7 +112,7 @@ const _: () = {
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("incarnation", &self.inner.incarnation).finish_non_exhaustive()
+        f.debug_struct("Store").field("incarnation", &self.inner.incarnation()).finish_non_exhaustive()
     }
 }
 
@@ -169,7 +173,7 @@ impl Store {
                 bodies: Mutex::default(),
                 observers: Observers::default(),
                 config,
-                incarnation: begun.incarnation,
+                incarnation: RwLock::new(begun.incarnation),
                 is_read_only,
                 _lock: lock,
             }),
@@ -178,7 +182,7 @@ impl Store {
 
     /// What this database file is called in the chains it writes.
     pub fn incarnation(&self) -> Incarnation {
-        self.inner.incarnation
+        self.inner.incarnation()
     }
 
     /// Who records here; nobody in a replica.
@@ -231,6 +235,10 @@ impl Inner {
 
     fn identity(&self) -> Option<&Identity> {
         self.config.identity.as_deref()
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        *self.incarnation.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn kinds(&self) -> &Kinds {
@@ -300,9 +308,11 @@ impl Inner {
             retry: BTreeSet::new(),
             has_waiting: None,
             membership: None,
+            incarnation: None,
+            has_orphans: None,
         };
         let outcome = change(&mut writing).and_then(|value| writing.flush().map(|()| value).map_err(E::from));
-        let Writing { mut changed, membership, .. } = writing;
+        let Writing { mut changed, membership, incarnation, .. } = writing;
         match outcome.and_then(|value| {
             transaction.commit().map_err(StoreError::from)?;
             Ok(value)
@@ -311,6 +321,9 @@ impl Inner {
                 *revision += 1;
                 if let Some((space, membership)) = membership {
                     self.set_membership(space, membership);
+                }
+                if let Some(incarnation) = incarnation {
+                    *self.incarnation.write().unwrap_or_else(PoisonError::into_inner) = incarnation;
                 }
                 drop(guard);
                 changed.sort_unstable();
@@ -343,6 +356,10 @@ struct Writing<'a> {
     has_waiting: Option<bool>,
     /// Who belongs to a space now, if this transaction changes that.
     membership: Option<(SpaceId, Arc<Membership>)>,
+    /// What the file is called from the commit on, if this transaction renames it.
+    incarnation: Option<Incarnation>,
+    /// Whether there are orphans, once that was looked up.
+    has_orphans: Option<bool>,
 }
 
 /// What an opened store begins with.
@@ -358,16 +375,6 @@ fn begin(connection: &mut Connection, config: &StoreConfig) -> Result<Begun, Ope
     let transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(database)?;
     let device = meta(&transaction, "device").map_err(database)?.and_then(|b| DeviceId::from_slice(&b));
-    let held = meta(&transaction, "incarnation").map_err(database)?;
-    let incarnation = match held.and_then(|bytes| Incarnation::from_slice(&bytes)) {
-        Some(incarnation) => incarnation,
-        None => {
-            let mut bytes = [0; Incarnation::LEN];
-            (config.entropy)(&mut bytes);
-            set_meta(&transaction, "incarnation", &bytes).map_err(database)?;
-            Incarnation::from_bytes(bytes)
-        }
-    };
     match (device, &config.identity) {
         (Some(device), Some(identity)) if device != identity.device() => {
             return Err(OpenError::OtherDevice { device });
@@ -377,12 +384,14 @@ fn begin(connection: &mut Connection, config: &StoreConfig) -> Result<Begun, Ope
         }
         _ => {}
     }
+    let incarnation = incarnation::name(&transaction, config)?;
     // Pending rows count too: a write of tracks alone changes no record, and the next write must not
     // take its number, or the two would be sealed as one.
     let sql = "SELECT max(coalesce((SELECT max(revision) FROM record), 0),
         coalesce((SELECT max(write_group) FROM pending), 0))";
     let revision = transaction.query_row(sql, [], |row| row.get(0)).map_err(database)?;
     transaction.commit().map_err(database)?;
+    incarnation::renew_token(connection, config);
     let memberships = space::read_memberships(connection)
         .map_err(|source| OpenError::Unreadable { source: Box::new(source) })?;
     Ok(Begun { incarnation, revision, memberships })

@@ -174,11 +174,18 @@ impl Writing<'_> {
         };
         let record = self.open_record(row, target.kind)?;
         if record.document.holds(&change.hash) {
+            self.find_orphan(target, row, change.hash, place)?;
             return Ok(Outcome::Held);
         }
-        match record.document.apply(raw) {
+        let mut applied = record.document.apply(raw);
+        if let Err(MergeError::DuplicateSeq { seq }) = applied
+            && self.make_way(target, row, chain, seq)?
+        {
+            applied = self.open_record(row, target.kind)?.document.apply(raw);
+        }
+        match applied {
             Ok(()) => {
-                record.is_changed = true;
+                self.mark_changed(row);
                 self.insert_entry(row, chain, change, place)?;
                 self.changed.push(target.changed());
                 Ok(Outcome::Applied)

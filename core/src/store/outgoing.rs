@@ -14,7 +14,7 @@ use crate::batch::{
 };
 use crate::id::{BatchId, DeviceId, Incarnation, RecordId, SpaceId};
 use crate::identity::Identity;
-use crate::limits::BATCH_ENTRIES_MAX;
+use crate::limits::{BATCH_ENTRIES_MAX, BATCH_RAW_LEN_MAX};
 use crate::model::TrackChunk;
 use crate::position::{HEIGHT_STOPPED, Height, OwnChain};
 
@@ -85,7 +85,7 @@ impl Store {
             }
             for (number, space) in &spaces {
                 // Nothing of a chain that the relay has stopped need be sealed now.
-                if wanted.height_sent(*space, identity.device(), self.inner.incarnation, lane)
+                if wanted.height_sent(*space, identity.device(), self.inner.incarnation(), lane)
                     == HEIGHT_STOPPED
                 {
                     continue;
@@ -134,11 +134,11 @@ impl Store {
             let Some(number) = space::number(writing.transaction, space)? else { return Ok(()) };
             for (chain, incarnation, lane) in own_chains(writing.transaction, number, identity)? {
                 let at_relay = heights.iter().find(|h| h.incarnation == incarnation && h.lane == lane);
-                let is_this_file = incarnation == writing.inner.incarnation;
+                let is_this_file = incarnation == writing.inner.incarnation();
                 writing.set_acknowledged_to(&chain, at_relay, is_this_file)?;
             }
             // A chain of this very file of which nothing at all is here any more.
-            for height in heights.iter().filter(|h| h.incarnation == writing.inner.incarnation) {
+            for height in heights.iter().filter(|h| h.incarnation == writing.inner.incarnation()) {
                 let key = ChainKey {
                     device: identity.device(),
                     incarnation: height.incarnation,
@@ -163,7 +163,8 @@ fn take_sealed(
     wanted: &mut Wanted<'_>,
 ) -> Result<bool, StoreError> {
     let chains = "SELECT c.id, s.space, c.incarnation FROM chain c JOIN space s ON s.id = c.space
-        WHERE c.device = ?1 AND c.lane = ?2 ORDER BY c.space, c.id";
+        WHERE c.device = ?1 AND c.lane = ?2 AND NOT EXISTS (SELECT 1 FROM chain_elsewhere e WHERE e.chain = c.id)
+        ORDER BY c.space, c.id";
     let batches = "SELECT bytes FROM batch WHERE chain = ?1 AND acknowledged = 0 AND seq > ?2 ORDER BY seq";
     let mut chains = connection.prepare_cached(chains)?;
     let mut batches = connection.prepare_cached(batches)?;
@@ -184,7 +185,8 @@ fn take_sealed(
 }
 
 fn has_pending(connection: &Connection, space: SpaceId, lane: Lane) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM pending WHERE space = ?1 AND lane = ?2)";
+    let sql = "SELECT EXISTS (SELECT 1 FROM pending p WHERE p.space = ?1 AND p.lane = ?2
+        AND NOT EXISTS (SELECT 1 FROM orphan o WHERE o.pending = p.id))";
     Ok(connection.prepare_cached(sql)?.query_row((space.as_bytes(), lane as u8), |row| row.get(0))?)
 }
 
@@ -222,7 +224,7 @@ impl Writing<'_> {
         let Some(last) = pending.last().map(|row| row.id) else { return Ok(None) };
         let entries = entries(&pending)?;
         let membership = self.inner.membership(space);
-        let key = ChainKey { device: identity.device(), incarnation: self.inner.incarnation, space, lane };
+        let key = ChainKey { device: identity.device(), incarnation: self.inner.incarnation(), space, lane };
         let organisation = space::organisation_of(&membership, key.device);
         let chain = chain::find_or_insert(self.transaction, number, &key, organisation)?;
         let spec = SealSpec {
@@ -244,15 +246,18 @@ impl Writing<'_> {
             self.move_entry(number, &chain, row, index, pending)?;
         }
         self.transaction
-            .prepare_cached("DELETE FROM pending WHERE space = ?1 AND lane = ?2 AND id <= ?3")?
+            .prepare_cached(
+                "DELETE FROM pending WHERE space = ?1 AND lane = ?2 AND id <= ?3
+                AND NOT EXISTS (SELECT 1 FROM orphan o WHERE o.pending = pending.id)",
+            )?
             .execute((space.as_bytes(), lane as u8, last))?;
         Ok(Some(batch))
     }
 
     /// The oldest pending rows of a lane, cut between writes where a batch is full enough.
     fn next_pending(&self, space: SpaceId, lane: Lane) -> Result<Vec<PendingRow>, StoreError> {
-        let sql = "SELECT id, write_group, kind, record, body FROM pending
-            WHERE space = ?1 AND lane = ?2 ORDER BY id LIMIT ?3";
+        let sql = "SELECT id, write_group, kind, record, body FROM pending p WHERE space = ?1 AND lane = ?2
+            AND NOT EXISTS (SELECT 1 FROM orphan o WHERE o.pending = p.id) ORDER BY id LIMIT ?3";
         let mut statement = self.transaction.prepare_cached(sql)?;
         let limit = BATCH_ENTRIES_MAX as i64 + 1;
         let mut rows = statement.query((space.as_bytes(), lane as u8, limit))?;
@@ -272,6 +277,10 @@ impl Writing<'_> {
             let cut = taken.iter().position(|before| before.group == row.group).unwrap_or(taken.len());
             if is_full && cut > 0 {
                 taken.truncate(cut);
+                return Ok(taken);
+            }
+            // A write fits a batch, but one that was moved to another name may have grown.
+            if !taken.is_empty() && (taken.len() == BATCH_ENTRIES_MAX || len > BATCH_RAW_LEN_MAX) {
                 return Ok(taken);
             }
             taken.push(row);
@@ -353,6 +362,9 @@ impl Writing<'_> {
             if stands.is_some_and(|stands| stands != at_relay.map(|at_relay| at_relay.batch)) {
                 return Err(StoreError::BehindRelay);
             }
+        } else if self.is_elsewhere(chain, at_relay)? {
+            // What of it the relay has, its log will say.
+            return Ok(());
         }
         let sql = "SELECT id, seq FROM batch WHERE chain = ?1 AND acknowledged = (seq > ?2)";
         let differing: Vec<(i64, i64)> = {
@@ -375,7 +387,22 @@ impl Writing<'_> {
         Ok(())
     }
 
-    fn batch_at(&self, chain: i64, seq: u64) -> Result<Option<BatchId>, StoreError> {
+    /// Whether the relay has something of an own chain that is not held here, and notes it.
+    fn is_elsewhere(&self, chain: &ChainRow, at_relay: Option<&OwnChain>) -> Result<bool, StoreError> {
+        let is_held = match at_relay {
+            None => true,
+            Some(at_relay) => self.batch_at(chain.id, at_relay.seq)? == Some(at_relay.batch),
+        };
+        let sql = if is_held {
+            "DELETE FROM chain_elsewhere WHERE chain = ?1"
+        } else {
+            "INSERT INTO chain_elsewhere (chain) VALUES (?1) ON CONFLICT DO NOTHING"
+        };
+        self.transaction.prepare_cached(sql)?.execute([chain.id])?;
+        Ok(!is_held)
+    }
+
+    pub(super) fn batch_at(&self, chain: i64, seq: u64) -> Result<Option<BatchId>, StoreError> {
         Ok(self
             .transaction
             .prepare_cached("SELECT batch FROM batch WHERE chain = ?1 AND seq = ?2")?

@@ -19,6 +19,9 @@ pub struct Counts {
     pub unsent_records: u64,
     /// Such changes and track chunks.
     pub unsent_changes: u64,
+    /// Of those, changes and track chunks of an earlier incarnation of this file, and what builds on
+    /// them: they are sent once it is known what of them the relay has.
+    pub orphans: u64,
     /// Bytes that they take here; what is not sealed yet is counted uncompressed.
     pub unsent_bytes: u64,
     /// Records, the withdrawn ones too.
@@ -251,7 +254,8 @@ impl Store {
             (SELECT count(*) FROM record),
             (SELECT count(*) FROM waiting_entry) + (SELECT count(*) FROM batch WHERE state > 0 AND state = 1),
             (SELECT count(*) FROM refused_entry) + (SELECT count(*) FROM refused_batch),
-            (SELECT count(*) FROM unread) + (SELECT count(*) FROM batch WHERE state > 0 AND state = 2)"
+            (SELECT count(*) FROM unread) + (SELECT count(*) FROM batch WHERE state > 0 AND state = 2),
+            (SELECT count(*) FROM orphan)"
         );
         self.inner.read(|connection| {
             Ok(connection.prepare_cached(&sql)?.query_row([], |row| {
@@ -264,6 +268,7 @@ impl Store {
                     waiting: count(4)?,
                     refused: count(5)?,
                     unread: count(6)?,
+                    orphans: count(7)?,
                 })
             })?)
         })

@@ -43,9 +43,13 @@ impl Store {
                 WHERE t.space = ?1 AND t.patrol = ?2 ORDER BY t.time_from, t.chunk, c.device, c.incarnation";
             let mut statement = connection.prepare_cached(sql)?;
             let mut rows = statement.query((space, patrol.as_bytes()))?;
-            let mut tracks = Vec::new();
+            let mut tracks: Vec<StoredTrack> = Vec::new();
             while let Some(row) = rows.next()? {
-                tracks.push(read(row)?);
+                let track = read(row)?;
+                // Two copies of a device's file may both have sent a chunk: it is one.
+                if tracks.last() != Some(&track) {
+                    tracks.push(track);
+                }
             }
             Ok(tracks)
         })
@@ -121,6 +125,21 @@ pub(super) fn insert(
     } else {
         Ok(Outcome::Refused(EntryRefusal::SequenceReused))
     }
+}
+
+/// Whether a device's chunk is here, under whatever name of its file it came.
+pub(super) fn is_held(
+    connection: &Connection,
+    space: i64,
+    device: DeviceId,
+    chunk: RecordId,
+    body: &[u8],
+) -> Result<bool, StoreError> {
+    let sql =
+        "SELECT EXISTS (SELECT 1 FROM chain c JOIN track_chunk t ON t.space = c.space AND t.chain = c.id
+        WHERE c.space = ?1 AND c.device = ?2 AND t.chunk = ?3 AND t.body = ?4)";
+    let key = (space, device.as_bytes(), chunk.as_bytes(), body);
+    Ok(connection.prepare_cached(sql)?.query_row(key, |row| row.get(0))?)
 }
 
 fn held_body(

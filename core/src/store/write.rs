@@ -4,7 +4,7 @@
 //! sealed into one batch a lane and applied whole wherever it arrives. Nothing is signed here; a
 //! change is *pending* until a link wants it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::chain::{self, ChainKey};
 use super::error::StoreError;
@@ -73,6 +73,8 @@ pub struct WriteGroup<'a, 'b> {
     pub(super) writing: &'a mut Writing<'b>,
     pub(super) now: Timestamp,
     filled: BTreeMap<(SpaceId, Lane), Filled>,
+    /// Lanes into which something was written that builds on an orphan.
+    orphaned: BTreeSet<(SpaceId, Lane)>,
     /// Something is half-done, so the whole write must not be kept.
     is_broken: bool,
 }
@@ -95,9 +97,17 @@ impl Store {
         }
         self.inner.transaction(|writing| {
             let now = self.inner.now();
-            let mut group = WriteGroup { writing, now, filled: BTreeMap::new(), is_broken: false };
+            let (filled, orphaned) = (BTreeMap::new(), BTreeSet::new());
+            let mut group = WriteGroup { writing, now, filled, orphaned, is_broken: false };
             let written = write(&mut group)?;
-            if group.is_broken() { Err(WriteError::PassedOver) } else { Ok(written) }
+            if group.is_broken() {
+                return Err(WriteError::PassedOver);
+            }
+            let WriteGroup { writing, orphaned, .. } = group;
+            for (space, lane) in orphaned {
+                writing.orphan_group(space, lane, writing.revision)?;
+            }
+            Ok(written)
         })
     }
 }
@@ -182,6 +192,10 @@ impl WriteGroup<'_, '_> {
         let number = self.space(space)?;
         let (chain, _) = self.own_chain(number, space, Lane::Bulk)?;
         let body = chunk.to_bytes()?;
+        let device = self.writing.inner.identity().ok_or(WriteError::NoIdentity)?.device();
+        if track::is_held(self.writing.transaction, number, device, chunk.id, &body)? {
+            return Ok(());
+        }
         self.whole(|w| {
             if track::insert(w.writing.transaction, number, chain, &chunk, &body)? != Outcome::Applied {
                 return Ok(());
@@ -264,7 +278,7 @@ impl WriteGroup<'_, '_> {
     fn own_chain(&self, number: i64, space: SpaceId, lane: Lane) -> Result<(i64, ActorId), WriteError> {
         let inner = self.writing.inner;
         let device = inner.identity().ok_or(WriteError::NoIdentity)?.device();
-        let key = ChainKey { device, incarnation: inner.incarnation, space, lane };
+        let key = ChainKey { device, incarnation: inner.incarnation(), space, lane };
         let organisation = space::organisation_of(&inner.membership(space), device);
         let chain = chain::find_or_insert(self.writing.transaction, number, &key, organisation)?;
         Ok((chain.id, key.actor()))
@@ -272,6 +286,9 @@ impl WriteGroup<'_, '_> {
 
     fn insert_pending(&mut self, target: &Target<'_>, lane: Lane, raw: &[u8]) -> Result<Place, WriteError> {
         self.fill(target.space_id, lane, CHANGE_ENTRY_HEAD_LEN + target.kind.len() + raw.len())?;
+        if self.writing.builds_on_orphan(target.space_id, target.kind, target.record)? {
+            self.orphaned.insert((target.space_id, lane));
+        }
         let id = self.insert_pending_row(target.space_id, lane, Some(target.kind), target.record, raw)?;
         Ok(Place::Pending(id))
     }

@@ -75,12 +75,13 @@ impl<'a, 'b> Ingest<'a, 'b> {
         }
         let inner = self.writing.inner;
         let is_own = inner.identity().is_some_and(|own| own.device() == header.device);
-        if is_own && header.incarnation == inner.incarnation {
+        if is_own && header.incarnation == inner.incarnation() {
             return Ok(Step::Stops(StoppedBy::RolledBack));
         }
         if let Err(error) = batch.verify_signature() {
             return self.refuse(offset, batch.id(), Verdict::from(error));
         }
+        self.writing.give_way(self.number, header, batch.id())?;
         match self.place_in_chain(header, batch.id())? {
             Err(Step::Refused) => return self.refuse(offset, batch.id(), fork()),
             Err(step) => return Ok(step),
@@ -262,6 +263,9 @@ impl<'a, 'b> Ingest<'a, 'b> {
                 Entry::Track(chunk) => {
                     let Ok(body) = chunk.to_bytes() else { continue };
                     let outcome = track::insert(self.writing.transaction, self.number, chain, chunk, &body)?;
+                    if outcome == Outcome::Held {
+                        self.writing.find_orphan_track(self.space, header, chunk.id)?;
+                    }
                     if outcome == Outcome::Applied {
                         let (space, kind) = (self.space, TRACK.to_owned());
                         self.writing.changed.push(Changed { space, kind, id: chunk.patrol });

@@ -1,13 +1,13 @@
 -- The store of one device, or of one replica.
 --
--- Ground state: batch, pending, space (cursors), meta. All other tables are derived from these and
+-- Ground state: batch, pending with orphan, space (cursors), meta. All other tables are derived from these and
 -- could be built again. Numbers named after a table are that table's `id`; they are local to this file and
 -- never leave it. Times are milliseconds since 1970 UTC.
 
 PRAGMA application_id = 0x42726964; -- "Brid"
 
 CREATE TABLE meta (
-    key   TEXT PRIMARY KEY, -- 'incarnation' (8 bytes), 'device' (32 bytes, absent in a replica)
+    key   TEXT PRIMARY KEY, -- 'incarnation' (8 bytes), 'device' (32 bytes, absent in a replica), 'token', 'token_before' (16)
     value BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 
@@ -64,6 +64,24 @@ CREATE TABLE pending (
 ) STRICT;
 CREATE INDEX pending_by_lane ON pending (space, lane, id);
 CREATE INDEX pending_by_record ON pending (record);
+
+-- Pending rows of an earlier incarnation of this file, and what builds on them: they are not sealed
+-- before their space is settled, because the log may have them.
+CREATE TABLE orphan (
+    pending     INTEGER PRIMARY KEY, -- pending.id
+    incarnation BLOB NOT NULL        -- who recorded it
+) STRICT;
+
+-- Spaces of which it is not known yet what their log holds of this device's earlier incarnations.
+CREATE TABLE unsettled (
+    space      INTEGER PRIMARY KEY, -- space.id
+    read_again INTEGER NOT NULL     -- 1: the log is being read from its beginning for that
+) STRICT;
+
+-- Own chains of which the relay holds more than this file does, or something else: nothing of them is sent.
+CREATE TABLE chain_elsewhere (
+    chain INTEGER PRIMARY KEY -- chain.id
+) STRICT;
 
 -- Which records the sealed but unacknowledged batches hold, so that "delivered" is known for each.
 CREATE TABLE undelivered (
