@@ -96,3 +96,20 @@ pub const RETRY_DELAY_MS_MAX: i64 = 5 * 60_000;
 pub const ENROLMENT_MS_MAX: i64 = 10 * 60_000;
 /// Milliseconds that a pairing code is valid, by the clock of the device that shows it.
 pub const PAIRING_MS_MAX: i64 = 10 * 60_000;
+/// Bytes of batches that either of two devices keeps on their way to the other, sent and not yet
+/// taken in; the last one may overrun it.
+pub const PEER_WINDOW_LEN: usize = 1024 * 1024;
+/// Bytes of batches after which a device tells another to take in what came.
+pub const PEER_GROUP_LEN: usize = 256 * 1024;
+/// Bytes that are read from the store for another device at a time, all spaces together; but one batch
+/// of each space at least.
+pub const PEER_READ_LEN_MAX: usize = 256 * 1024;
+/// Heights in one message between two devices, at most.
+pub const PEER_HEIGHTS_MAX: usize = 1024;
+/// Chains of which one device tells another its heights, all spaces together, at most: once of those
+/// of control, and once of all. Of others it says nothing, and is given what it may hold.
+pub const PEER_CHAINS_MAX: usize = 16 * 1024;
+/// Batches of one bundle, at most: its manifest names them all, and is kept in memory.
+pub const BUNDLE_BATCHES_MAX: usize = 64 * 1024;
+/// Bytes of a bundle's manifest, at most: each batch in a run of its own.
+pub const BUNDLE_MANIFEST_LEN_MAX: usize = BUNDLE_BATCHES_MAX * 96 + LINK_SPACES_MAX * 64 + 64;

@@ -9,6 +9,7 @@
 //! ```text
 //! DeviceSession  ── frames ──  RelaySession        an enrolled device
 //! EnrolSession   ── frames ──  RelaySession        a device with an enrolment code
+//! PeerSession    ── frames ──  PeerSession         two devices that meet
 //! ```
 
 mod backoff;
@@ -19,6 +20,7 @@ mod enrol;
 mod fanout;
 mod handshake;
 mod message;
+mod peer;
 mod relay;
 mod timer;
 mod upload;
@@ -29,6 +31,7 @@ pub use close::{CloseCode, CloseReason};
 pub use device::{DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, SessionProgress, Transfer};
 pub use enrol::{EnrolInput, EnrolOutput, EnrolSession, EnrolSessionConfig};
 pub use message::{CursorClaim, Enrolment};
+pub use peer::{PeerInput, PeerOutput, PeerReport, PeerRole, PeerSession, PeerSessionConfig, Tally};
 pub use relay::{Logged, OpenedSpace, RelayInput, RelayOutput, RelaySession, RelaySessionConfig};
 
 /// Reads a frame and writes what was read, for whoever checks that a message has one form only.

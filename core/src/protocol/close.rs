@@ -79,6 +79,10 @@ close_codes! {
     TokenUsed = 34, "the enrolment code was used already";
     /// The relay does not let this device enrol.
     EnrolmentRefused = 35, "the relay refuses to enrol this device";
+    /// The pairing code is too old.
+    PairingExpired = 48, "the pairing code has expired";
+    /// The pairing code was used, by another device.
+    PairingUsed = 49, "the pairing code was used already";
 }
 
 impl From<DecodeError> for CloseCode {
@@ -129,6 +133,8 @@ impl CloseReason {
                     | C::TokenExpired
                     | C::TokenUsed
                     | C::EnrolmentRefused
+                    | C::PairingExpired
+                    | C::PairingUsed
             )
         )
     }
