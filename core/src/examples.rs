@@ -17,6 +17,7 @@ use crate::enrolment::EnrolmentCode;
 use crate::id::{BatchId, ChainId, DeviceId, Incarnation, RecordId, SpaceId, to_hex};
 use crate::identity::Identity;
 use crate::model::{Fields, Gap, Kind, Position, TrackChunk, Value};
+use crate::pairing::Invitation;
 
 const PAGE: &str = include_str!("../PROTOCOL.md");
 /// One test at a time writes the page.
@@ -113,6 +114,11 @@ fn raw_entries() -> [Entry; 2] {
     [Entry::Unknown { tag: 200, bytes: vec![1, 2, 3] }, Entry::Unknown { tag: 201, bytes: Vec::new() }]
 }
 
+/// The page's raw batch.
+pub(crate) fn raw_batch() -> SealedBatch {
+    seal(spec(&key()), &raw_entries()).unwrap()
+}
+
 #[test]
 fn a_chain_is_named_as_in_the_example() {
     check_hex("chain-id", chain().as_bytes());
@@ -120,7 +126,7 @@ fn a_chain_is_named_as_in_the_example() {
 
 #[test]
 fn a_raw_batch_is_as_in_the_example() {
-    let batch = seal(spec(&key()), &raw_entries()).unwrap();
+    let batch = raw_batch();
     assert_eq!(batch.header().encoding, BodyEncoding::Raw);
     check_hex("batch-raw", batch.as_bytes());
     check_hex("batch-erased", batch.erase(&[0]).unwrap().as_bytes());
@@ -228,4 +234,16 @@ fn an_enrolment_code_is_as_in_the_example() {
     }
     assert_eq!(block(PAGE, "text enrolment-code").trim(), code.to_string());
     assert_eq!(block(PAGE, "text enrolment-code").parse(), Ok(code));
+}
+
+#[test]
+fn a_pairing_code_is_as_in_the_example() {
+    let begun = Timestamp::from_millis(1_790_000_000_000);
+    let invitation = Invitation::new(DeviceId::from_bytes([7; 32]), [0xab; 16], begun);
+    let code = invitation.code();
+    if is_writing() {
+        return write("text pairing-code", &code.to_string());
+    }
+    assert_eq!(block(PAGE, "text pairing-code").trim(), code.to_string());
+    assert_eq!(block(PAGE, "text pairing-code").parse().as_ref(), Ok(code));
 }

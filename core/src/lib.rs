@@ -8,6 +8,7 @@
 //! (behind the feature of that name) is asynchronous, and none but the engine's user reads a clock.
 
 pub mod batch;
+pub mod bundle;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod clock;

@@ -1,6 +1,7 @@
 //! Two sessions, each over what one device holds, and a carrier between them that can be cut.
 
 mod claims;
+mod golden;
 mod hostile;
 
 use std::collections::BTreeMap;
