@@ -23,7 +23,8 @@ pub fn barid() -> PathBuf {
     let program = profile.join("barid");
     BUILT.call_once(|| {
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "barid-server"]);
+        // With the packages and features of `cargo everything`: others would build dependencies anew.
+        build.args(["build", "--quiet", "--workspace", "--features", "barid-ffi/bindgen", "--bin", "barid"]);
         if profile.ends_with("release") {
             build.arg("--release");
         }
