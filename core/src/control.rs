@@ -98,6 +98,8 @@ reasons! {
         NotDurable = 6, "the relay could not store the batch";
         /// A newer version may be able to read it.
         UnknownVersion = 7, "the batch needs a newer version of this program";
+        /// Something of it is erased, and no erasure of the space is held.
+        UnknownErasure = 8, "the decision to erase what is missing from the batch has not arrived yet";
     }
 }
 

@@ -51,6 +51,7 @@ pub struct Link {
     up_to_date: bool,
     unsent: Unsent,
     turned_down: Option<Verdict>,
+    revoked: bool,
     closed: Option<CloseReason>,
 }
 
@@ -91,6 +92,7 @@ impl Link {
             up_to_date: false,
             unsent: Unsent { records: unsent, counted: now },
             turned_down: None,
+            revoked: false,
             closed: None,
         };
         link.perform(now)?;
@@ -141,6 +143,12 @@ impl Link {
     /// Why the relay last did not take a batch, while it keeps a chain from going on.
     pub fn turned_down(&self) -> Option<Verdict> {
         self.turned_down.filter(|_| self.progress.held_back > 0)
+    }
+
+    /// Whether the relay says that this device was revoked: it takes what is sent, and lets nothing but
+    /// control records come down.
+    pub fn is_revoked(&self) -> bool {
+        self.revoked
     }
 
     /// Why the session is over, once it is.
@@ -194,6 +202,13 @@ impl Link {
             DeviceOutput::Answered { space: _, batch, verdict } => {
                 tracing::warn!(%batch, ?verdict, "the relay did not take a batch");
                 self.turned_down = Some(verdict);
+            }
+            // Each comes again at its offset.
+            DeviceOutput::Control { .. } => {}
+            DeviceOutput::QuarantineLost { .. } | DeviceOutput::Watermark { .. } => {}
+            DeviceOutput::Revoked { space } => {
+                tracing::warn!(%space, "this device was revoked");
+                self.revoked = true;
             }
             DeviceOutput::NotMember { space } => {
                 tracing::warn!(%space, "the relay does not let us into a space")
@@ -250,6 +265,9 @@ mod tests {
                             at_cursor: None,
                             len_after_cursor: 0,
                             len_total: 0,
+                            watermark: 0,
+                            is_revoked: false,
+                            quarantined: 0,
                             own: Vec::new(),
                         };
                         session.handle(RelayInput::Opened(vec![member]), now);

@@ -65,6 +65,8 @@ pub struct SpacePosition {
     pub cursor: Option<Cursor>,
     /// What the relay acknowledged of this device's chains, those of earlier incarnations included.
     pub own: Vec<OwnChain>,
+    /// How many of its batches the relay is known to have in quarantine.
+    pub quarantined: u64,
 }
 
 /// Says in 16 bytes which heights are held: equal exactly when the heights are, in any order.

@@ -102,6 +102,10 @@ keys! {
     materialiser_mebibytes_max: u64 = 2048, "MEBIBYTES";
     /// Seconds after which that process gives up on one step. [default: 60]
     materialiser_step_seconds_max: u64 = 60, "SECONDS";
+    /// Batches that one device may have in quarantine, at most, sent after it was revoked or on a branch that does not stand. [default: 4096]
+    quarantine_batches_max: u64 = 4096, "COUNT";
+    /// Mebibytes that they may have together, at most. [default: 64]
+    quarantine_mebibytes_max: u64 = 64, "MEBIBYTES";
     /// Batches made durable together, at most: more is faster, fewer answers sooner. [default: 256]
     log_group_max: usize = 256, "COUNT";
     /// Batches waiting to be made durable, at most: the bound on the memory of uploads. [default: 512]

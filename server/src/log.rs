@@ -5,7 +5,11 @@
 //! commit that assigned it is on disk. Offsets are dense from 1 within a space. The log judges
 //! membership and the order of chains, and nothing else: it never decodes a change.
 
+mod append;
 pub mod audit;
+mod chain;
+mod erasure;
+pub mod quarantine;
 pub mod reader;
 pub mod sqlite;
 pub mod writer;
@@ -13,10 +17,10 @@ pub mod writer;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use barid_core::batch::{BatchError, BatchKind, Body, Header, SealError, SealedBatch};
+use barid_core::batch::{BatchError, BatchKind, Body, BodyEntry, Header, Lane, SealError, SealedBatch};
 use barid_core::clock::Timestamp;
-use barid_core::control::{Membership, RefuseReason, RetryReason, StatementError};
-use barid_core::id::{DeviceId, Incarnation, LogDigest, LogId, SpaceId};
+use barid_core::control::{Membership, QuarantineReason, RefuseReason, RetryReason, StatementError, Verdict};
+use barid_core::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
 use barid_core::position::OwnChain;
 use futures_util::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
@@ -27,12 +31,18 @@ pub struct VerifiedBatch {
     sealed: SealedBatch,
     /// Of a control batch, so that the writer need not open it again.
     control: Option<Arc<Body>>,
+    is_rewritten: bool,
 }
 
 impl VerifiedBatch {
     /// The batch.
     pub fn sealed(&self) -> &SealedBatch {
         &self.sealed
+    }
+
+    /// Whether something of it is erased.
+    pub fn is_rewritten(&self) -> bool {
+        self.is_rewritten
     }
 
     /// Its header.
@@ -47,8 +57,9 @@ impl VerifiedBatch {
 pub fn verify(sealed: SealedBatch) -> Result<VerifiedBatch, BatchError> {
     sealed.verify_signature()?;
     let body = sealed.open()?;
+    let is_rewritten = body.entries.iter().any(|entry| matches!(entry, BodyEntry::Erased { .. }));
     let control = (sealed.header().kind == BatchKind::Control).then(|| Arc::new(body));
-    Ok(VerifiedBatch { sealed, control })
+    Ok(VerifiedBatch { sealed, control, is_rewritten })
 }
 
 /// What became of a batch that was to be appended.
@@ -64,10 +75,23 @@ pub enum Outcome {
         /// Where.
         offset: u64,
     },
+    /// It is durable, and not in the log: now, or it was before.
+    Quarantined(QuarantineReason),
     /// It cannot be judged yet; its sender keeps it and tries again.
     RetryLater(RetryReason),
     /// It will never be taken.
     Refused(RefuseReason),
+}
+
+impl From<Outcome> for Verdict {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Appended { .. } | Outcome::AlreadyHeld { .. } => Self::Accepted,
+            Outcome::Quarantined(reason) => Self::Quarantined(reason),
+            Outcome::RetryLater(reason) => Self::RetryLater(reason),
+            Outcome::Refused(reason) => Self::Refused(reason),
+        }
+    }
 }
 
 /// The log could not be written: nothing of the group was appended.
@@ -140,6 +164,29 @@ pub struct LoggedBatch {
     pub batch: SealedBatch,
 }
 
+/// A batch that was taken and is not in the log.
+#[derive(Debug, Clone)]
+pub struct QuarantinedBatch {
+    /// Its id.
+    pub id: BatchId,
+    /// Who wrote it.
+    pub device: DeviceId,
+    /// With which database file.
+    pub incarnation: Incarnation,
+    /// In which lane.
+    pub lane: Lane,
+    /// Its place in its chain.
+    pub seq: u64,
+    /// Why it is not in the log.
+    pub reason: QuarantineReason,
+    /// When this relay made it durable.
+    pub received_at: Timestamp,
+    /// Its bytes.
+    pub len: u64,
+    /// The batch, unless it was discarded.
+    pub batch: Option<SealedBatch>,
+}
+
 /// A piece of the log of one space.
 #[derive(Debug, Clone)]
 pub struct Page {
@@ -148,6 +195,8 @@ pub struct Page {
     /// How far was read: the last offset considered, left out or not, and what the log is up
     /// to there. `None` if there was nothing new.
     pub reached: Option<(u64, LogDigest)>,
+    /// Batches whose bytes the disk has spoiled: left out, and so is what follows them in their chains.
+    pub damaged: Vec<u64>,
 }
 
 /// What is known of one space.
@@ -157,6 +206,8 @@ pub struct SpaceState {
     pub head: u64,
     /// Bytes of all batches up to there.
     pub len: u64,
+    /// The offset up to which the newest finished backup has it; 0 without one.
+    pub watermark: u64,
     /// What the control records up to there say.
     pub membership: Arc<Membership>,
 }
@@ -207,6 +258,26 @@ pub trait Log: Send + Sync + std::fmt::Debug {
         len_max: usize,
         excluding: Excluding,
     ) -> BoxFuture<'_, Result<Page, LogError>>;
+
+    /// The same of the control batches alone.
+    fn read_control_after(
+        &self,
+        space: SpaceId,
+        after: u64,
+        len_max: usize,
+    ) -> BoxFuture<'_, Result<Page, LogError>>;
+
+    /// The same of the control batches that others lie before.
+    fn read_control_ahead(
+        &self,
+        space: SpaceId,
+        position: u64,
+        after: u64,
+        len_max: usize,
+    ) -> BoxFuture<'_, Result<Page, LogError>>;
+
+    /// How many batches of a device are in quarantine in a space.
+    fn quarantined_of(&self, space: SpaceId, device: DeviceId) -> BoxFuture<'_, Result<u64, LogError>>;
 
     /// What the log is up to an offset, if there is a batch at it.
     fn digest_at(&self, space: SpaceId, offset: u64) -> BoxFuture<'_, Result<Option<LogDigest>, LogError>>;

@@ -34,6 +34,7 @@ use crate::enrolment::Enrolments;
 use crate::keys::{self, KeyError};
 use crate::live::Live;
 use crate::log::LogError;
+use crate::log::quarantine::QuarantineLimits;
 use crate::log::sqlite::{SqliteLog, SqliteLogOptions};
 use crate::materialiser;
 use crate::relay::Links;
@@ -112,6 +113,10 @@ impl Server {
             SqliteLogOptions {
                 group_max: config.log_group_max,
                 queue_max: config.log_queue_max,
+                quarantine: QuarantineLimits {
+                    batches_max: config.quarantine_batches_max,
+                    len_max: config.quarantine_mebibytes_max.saturating_mul(1024 * 1024),
+                },
                 clock: clock.clone(),
             },
         )?;

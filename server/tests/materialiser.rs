@@ -12,6 +12,7 @@ use barid_server::config::Flags;
 use barid_server::data_dir::DataDir;
 use barid_server::live::{Live, Notice};
 use barid_server::log::Log as _;
+use barid_server::log::quarantine::QuarantineLimits;
 use barid_server::log::sqlite::{SqliteLog, SqliteLogOptions};
 use barid_server::materialiser::aside::Aside;
 use barid_server::materialiser::supervisor::{WorkerCommand, WorkerHealth, supervise};
@@ -71,7 +72,12 @@ fn relay() -> Relay {
     let data = DataDir::new(&root);
     let log = SqliteLog::open(
         &data.log_db(),
-        SqliteLogOptions { group_max: 16, queue_max: 16, clock: system_clock() },
+        SqliteLogOptions {
+            group_max: 16,
+            queue_max: 16,
+            quarantine: QuarantineLimits::default(),
+            clock: system_clock(),
+        },
     )
     .unwrap();
     Relay {

@@ -103,13 +103,13 @@ pub enum DeviceOutput {
         /// The batch.
         batch: BatchId,
     },
-    /// The relay did not take a batch; its chain goes no further for now.
+    /// The relay did not take a batch into its log; its chain goes no further for now.
     Answered {
         /// The space.
         space: SpaceId,
         /// The batch.
         batch: BatchId,
-        /// Why: retry later, or refused.
+        /// Why: retry later or refused; or that it is in quarantine, and then its chain does go on.
         verdict: Verdict,
     },
     /// What the relay holds of this device's chains is not what was thought: take exactly this as
@@ -120,10 +120,35 @@ pub enum DeviceOutput {
         /// The relay's heights.
         heights: Vec<OwnChain>,
     },
-    /// The relay's log is not the one the cursor was in: everything comes again.
+    /// The relay's log is not the one the cursor was in: everything comes again, and what others wrote
+    /// may have to be given back.
     ResetCursor {
         /// The space.
         space: SpaceId,
+    },
+    /// The relay does not have in quarantine what was thought: offer all of that again.
+    QuarantineLost {
+        /// The space.
+        space: SpaceId,
+    },
+    /// The device was revoked in a space: it gets control batches there and nothing else.
+    Revoked {
+        /// The space.
+        space: SpaceId,
+    },
+    /// Control batches, ahead of their offsets: to be taken in before all others.
+    Control {
+        /// The space.
+        space: SpaceId,
+        /// The batches.
+        batches: Vec<SealedBatch>,
+    },
+    /// The relay's newest backup has a space's log up to an offset.
+    Watermark {
+        /// The space.
+        space: SpaceId,
+        /// The offset.
+        offset: u64,
     },
     /// The relay does not let the device into a space.
     NotMember {
@@ -312,7 +337,8 @@ impl DeviceSession {
 
     fn open_space(&mut self, position: SpacePosition, state: SpaceState) -> Result<(), CloseCode> {
         let space = position.space;
-        let SpaceState::Open { log, head, len_after_cursor, own } = state else {
+        let SpaceState::Open { log, head, len_after_cursor, watermark, is_revoked, quarantined, own } = state
+        else {
             self.downloads.leave();
             self.uploads.leave(space, &position.own, self.hello.incarnation);
             self.outputs.push_back(DeviceOutput::NotMember { space });
@@ -325,6 +351,15 @@ impl DeviceSession {
         };
         if position.cursor.is_some() && taken == 0 {
             self.outputs.push_back(DeviceOutput::ResetCursor { space });
+        }
+        if is_revoked {
+            self.outputs.push_back(DeviceOutput::Revoked { space });
+        }
+        if watermark > 0 {
+            self.outputs.push_back(DeviceOutput::Watermark { space, offset: watermark });
+        }
+        if quarantined != position.quarantined {
+            self.outputs.push_back(DeviceOutput::QuarantineLost { space });
         }
         self.downloads.open(space, log, taken, head, len_after_cursor);
         self.uploads.begin(space, own.as_deref().unwrap_or(&position.own));
@@ -344,6 +379,7 @@ impl DeviceSession {
                 });
             }
             Message::Batch { space, offset, digest, batch } => self.batch(space, (offset, digest), batch)?,
+            Message::Control { space, batch } => self.control(space, &batch)?,
             Message::Reached { space, offset, digest } => self.downloads.reached(space, (offset, digest))?,
             Message::Ping { number } => self.downloads.ping(number)?,
             Message::Pong { number } if self.pinged == Some(number) => self.pinged = None,
@@ -356,6 +392,15 @@ impl DeviceSession {
         match SealedBatch::parse(bytes.as_slice()) {
             Ok(batch) => self.downloads.batch(space, end, batch),
             Err(error) if error.keeps_unread() => self.downloads.unread(space, end, bytes),
+            Err(_) => Err(CloseCode::BatchMalformed),
+        }
+    }
+
+    fn control(&mut self, space: u8, bytes: &[u8]) -> Result<(), CloseCode> {
+        match SealedBatch::parse(bytes) {
+            Ok(batch) => self.downloads.control(space, batch),
+            // It comes again at its offset, and is kept then.
+            Err(error) if error.keeps_unread() => Ok(()),
             Err(_) => Err(CloseCode::BatchMalformed),
         }
     }

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use super::close::CloseCode;
 use super::device::{DeviceOutput, Transfer};
 use super::message::Message;
-use crate::batch::SealedBatch;
+use crate::batch::{BatchKind, SealedBatch};
 use crate::id::{LogDigest, LogId, SpaceId};
 use crate::limits::{RELAY_READ_LEN_MAX, UNTAKEN_LEN_MAX};
 use crate::position::Cursor;
@@ -44,6 +44,9 @@ struct Inbox {
     /// The same when the link opened.
     head_at_opening: u64,
     gathered: Group,
+    /// Control batches that came ahead of their offsets.
+    control: Vec<SealedBatch>,
+    control_len: usize,
     /// Handed on, and not yet taken in.
     in_hand: Option<InHand>,
     /// The group gathered is complete.
@@ -96,6 +99,8 @@ impl Downloads {
             head,
             head_at_opening: head,
             gathered: Group::default(),
+            control: Vec::new(),
+            control_len: 0,
             in_hand: None,
             complete: false,
         }));
@@ -132,6 +137,24 @@ impl Downloads {
     ) -> Result<(), CloseCode> {
         let group = self.gather(place, (offset, digest), bytes.len(), None)?;
         group.unread.push((offset, bytes));
+        Ok(())
+    }
+
+    /// A control batch ahead of its offset.
+    pub(super) fn control(&mut self, place: u8, batch: SealedBatch) -> Result<(), CloseCode> {
+        let len = batch.as_bytes().len();
+        if self.untaken_len + len > UNTAKEN_LEN_MAX {
+            return Err(CloseCode::Overrun);
+        }
+        let header = batch.header();
+        let inbox = self.spaces.get_mut(usize::from(place)).and_then(Option::as_mut);
+        let inbox = inbox
+            .filter(|inbox| inbox.space == header.space && header.kind == BatchKind::Control)
+            .ok_or(CloseCode::Unexpected)?;
+        self.untaken_len += len;
+        inbox.control_len += len;
+        inbox.control.push(batch);
+        inbox.complete |= inbox.control_len >= RELAY_READ_LEN_MAX;
         Ok(())
     }
 
@@ -177,7 +200,7 @@ impl Downloads {
     /// Ends every group where it stands.
     pub(super) fn complete_all(&mut self) {
         for inbox in self.spaces.iter_mut().flatten() {
-            inbox.complete |= inbox.gathered.cursor.is_some();
+            inbox.complete |= inbox.gathered.cursor.is_some() || !inbox.control.is_empty();
         }
     }
 
@@ -201,6 +224,12 @@ impl Downloads {
     /// Hands complete groups on, one a space, and answers the pings whose batches are taken in.
     pub(super) fn hand_on(&mut self, outputs: &mut VecDeque<DeviceOutput>) {
         for inbox in self.spaces.iter_mut().flatten() {
+            if inbox.complete && !inbox.control.is_empty() {
+                // Performed before the answer to the ping that comes after it, so it needs none.
+                let batches = std::mem::take(&mut inbox.control);
+                self.untaken_len -= std::mem::take(&mut inbox.control_len);
+                outputs.push_back(DeviceOutput::Control { space: inbox.space, batches });
+            }
             if inbox.complete && inbox.in_hand.is_none() {
                 inbox.hand_on(outputs);
             }

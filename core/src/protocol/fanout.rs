@@ -4,9 +4,10 @@
 //! the device's answer says that they are stored, and makes room for the next.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use super::close::CloseCode;
-use super::message::{Message, batch_frame};
+use super::message::{Message, batch_frame, control_frame};
 use super::relay::{Logged, RelayOutput};
 use super::window::Window;
 use crate::clock::Timestamp;
@@ -21,10 +22,26 @@ pub(super) struct Outbox {
     early_heads: BTreeMap<SpaceId, u64>,
     window: Window<u64>,
     pings: u64,
-    /// The place of the space that is being read, and its head when the read was asked for.
-    reading: Option<(usize, u64)>,
+    /// What is being read.
+    reading: Option<Reading>,
     /// The place whose turn it is.
     turn: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    place: usize,
+    /// The space's head when the read was asked for.
+    head: u64,
+}
+
+/// Where the sending of a space begins.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Begin {
+    pub(super) position: u64,
+    pub(super) head: u64,
+    /// Only control batches go out.
+    pub(super) is_restricted: bool,
 }
 
 #[derive(Debug)]
@@ -33,6 +50,16 @@ struct Feed {
     /// Everything up to here has gone out, or is left out.
     position: u64,
     head: u64,
+    /// Only control batches go out.
+    is_restricted: bool,
+    /// Control batches up to here have gone out, if they had to go ahead of others.
+    control_to: u64,
+    /// One read is not enough to reach the head: control batches go ahead of what lies before them.
+    has_backlog: bool,
+    /// Groups on their way: the number of the ping behind each, and the position before it.
+    unanswered: VecDeque<(u64, u64)>,
+    /// What the host was told that the device holds.
+    confirmed: Option<u64>,
     /// The position, while the device has not been told of it.
     untold: Option<(u64, LogDigest)>,
 }
@@ -54,13 +81,18 @@ impl Outbox {
         self.early_heads = spaces.map(|space| (space, 0)).collect();
     }
 
-    /// The next space of the link: its position and head, or none if it stays closed.
-    pub(super) fn open(&mut self, space: SpaceId, position: Option<(u64, u64)>) {
+    /// The next space of the link, or none if it stays closed.
+    pub(super) fn open(&mut self, space: SpaceId, begin: Option<Begin>) {
         let early_head = self.early_heads.remove(&space).unwrap_or(0);
-        self.spaces.push(position.map(|(position, head)| Feed {
+        self.spaces.push(begin.map(|Begin { position, head, is_restricted }| Feed {
             space,
             position,
             head: head.max(early_head),
+            is_restricted,
+            control_to: position,
+            has_backlog: position < head,
+            unanswered: VecDeque::new(),
+            confirmed: None,
             untold: None,
         }));
     }
@@ -87,7 +119,7 @@ impl Outbox {
         now: Timestamp,
         outputs: &mut VecDeque<RelayOutput>,
     ) {
-        let Some((place, head_then)) = self.reading.take() else {
+        let Some(Reading { place, head: head_then }) = self.reading.take() else {
             return;
         };
         let Some(Some(feed)) = self.spaces.get_mut(place).filter(|feed| is_of(feed, space)) else {
@@ -100,6 +132,38 @@ impl Outbox {
             // Nothing there after all: without this it would be asked for again and again.
             feed.head = before;
         }
+        feed.has_backlog = feed.position > before && feed.position < head_then;
+        feed.control_to = feed.control_to.max(feed.position);
+        if len > 0 {
+            feed.unanswered.push_back((self.pings + 1, before));
+        }
+        self.end_group(len, now, outputs);
+    }
+
+    /// Sends control batches ahead of their turn; `reached` is how far the log was looked through.
+    pub(super) fn control(
+        &mut self,
+        space: SpaceId,
+        batches: &[Arc<[u8]>],
+        reached: u64,
+        now: Timestamp,
+        outputs: &mut VecDeque<RelayOutput>,
+    ) {
+        let Some(Reading { place, head: head_then }) = self.reading.take() else {
+            return;
+        };
+        let Some(Some(feed)) = self.spaces.get_mut(place).filter(|feed| is_of(feed, space)) else {
+            return;
+        };
+        // At least one step, or it would be asked for again and again.
+        let reached = if reached > feed.control_to { reached } else { head_then };
+        feed.control_to = reached.max(feed.control_to);
+        let frames = batches.iter().map(|batch| RelayOutput::Send(control_frame(place as u8, batch)));
+        outputs.extend(frames);
+        self.end_group(batches.iter().map(|batch| batch.len()).sum(), now, outputs);
+    }
+
+    fn end_group(&mut self, len: usize, now: Timestamp, outputs: &mut VecDeque<RelayOutput>) {
         if len > 0 {
             self.pings += 1;
             self.window.sent(self.pings, len, now);
@@ -114,7 +178,11 @@ impl Outbox {
 
     /// The device has stored everything before a ping.
     pub(super) fn taken_in(&mut self, number: u64, now: Timestamp) -> Result<(), CloseCode> {
-        self.window.answered(&number, now).map(|_| ()).ok_or(CloseCode::Unexpected)
+        self.window.answered(&number, now).ok_or(CloseCode::Unexpected)?;
+        for feed in self.spaces.iter_mut().flatten() {
+            feed.unanswered.retain(|(ping, _)| *ping != number);
+        }
+        Ok(())
     }
 
     /// Reads on if there is something to read and room to send it; tells the device of positions
@@ -132,6 +200,9 @@ impl Outbox {
                 }
             }
         }
+        for feed in self.spaces.iter_mut().flatten() {
+            feed.confirm(outputs);
+        }
         // Two groups fit the window, so that one is on its way while the other is stored; smaller ones
         // would cost a commit each.
         let len_max = (self.window.len() / 2).min(RELAY_READ_LEN_MAX);
@@ -144,9 +215,16 @@ impl Outbox {
             .filter_map(|place| Some((place, self.spaces[place].as_ref()?)))
             .find(|(_, feed)| feed.is_behind());
         if let Some((place, feed)) = behind {
-            let (space, after) = (feed.space, feed.position);
-            outputs.push_back(RelayOutput::ReadLog { space, after, excluding, len_max });
-            self.reading = Some((place, feed.head));
+            let (space, head) = (feed.space, feed.head);
+            if feed.wants_control() {
+                let (position, after) = (feed.position, feed.control_to.max(feed.position));
+                outputs.push_back(RelayOutput::ReadControl { space, position, after, len_max });
+                self.reading = Some(Reading { place, head });
+                return;
+            }
+            let (after, control_only) = (feed.position, feed.is_restricted);
+            outputs.push_back(RelayOutput::ReadLog { space, after, excluding, len_max, control_only });
+            self.reading = Some(Reading { place, head });
             self.turn = place + 1;
         }
     }
@@ -159,6 +237,11 @@ fn is_of(feed: &Option<Feed>, space: SpaceId) -> bool {
 impl Feed {
     fn is_behind(&self) -> bool {
         self.position < self.head
+    }
+
+    /// Whether there may be control batches that would have to wait behind others.
+    fn wants_control(&self) -> bool {
+        self.has_backlog && !self.is_restricted && self.control_to.max(self.position) < self.head
     }
 
     /// Sends batches after the position; their bytes.
@@ -180,6 +263,16 @@ impl Feed {
         if let Some((offset, digest)) = reached.filter(|(offset, _)| *offset > self.position) {
             self.position = offset;
             self.untold = Some((offset, digest));
+        }
+    }
+
+    /// Says what the device is known to hold, when that is more than was said: all before what it has
+    /// not answered for. What is left out is its own.
+    fn confirm(&mut self, outputs: &mut VecDeque<RelayOutput>) {
+        let offset = self.unanswered.front().map_or(self.position, |(_, before)| *before);
+        if self.confirmed.is_none_or(|confirmed| confirmed < offset) {
+            self.confirmed = Some(offset);
+            outputs.push_back(RelayOutput::Confirmed { space: self.space, offset });
         }
     }
 

@@ -153,6 +153,12 @@ pub(super) enum SpaceState {
         head: u64,
         /// Bytes of the batches that will be sent to reach it, at most.
         len_after_cursor: u64,
+        /// The offset up to which the relay's newest backup has the log; 0 without one.
+        watermark: u64,
+        /// The device was revoked here: it gets control batches and nothing else.
+        is_revoked: bool,
+        /// How many of the device's own batches are in quarantine.
+        quarantined: u64,
         /// What the relay holds of the device's own chains, said only when the digest differs.
         own: Option<Vec<OwnChain>>,
     },
@@ -235,6 +241,13 @@ pub(super) enum Message {
         /// The batch as sealed.
         batch: Vec<u8>,
     },
+    /// Relay: a control batch of the log, ahead of its turn.
+    Control {
+        /// The space, by its place in the proof.
+        space: u8,
+        /// The batch as sealed.
+        batch: Vec<u8>,
+    },
     /// Relay: the cursor moves without a batch, over the device's own.
     Reached {
         /// The space, by its place in the proof.
@@ -277,6 +290,7 @@ mod kind {
     pub(super) const ANSWER: u8 = 0x12;
     pub(super) const BATCH: u8 = 0x18;
     pub(super) const REACHED: u8 = 0x19;
+    pub(super) const CONTROL: u8 = 0x1a;
     pub(super) const PING: u8 = 0x20;
     pub(super) const PONG: u8 = 0x21;
     pub(super) const REPORT: u8 = 0x22;
@@ -291,6 +305,9 @@ const ANSWER_QUARANTINED: u8 = 3;
 const FLAG_MEMBER: u8 = 1;
 const FLAG_LOG: u8 = 2;
 const FLAG_OWN: u8 = 4;
+const FLAG_REVOKED: u8 = 8;
+const FLAG_QUARANTINED: u8 = 16;
+const FLAGS_MAX: u8 = 31;
 
 impl Message {
     /// The message's frame.
@@ -333,6 +350,7 @@ impl Message {
             Self::Batch { space, offset, digest, batch } => {
                 return batch_frame(*space, *offset, *digest, batch);
             }
+            Self::Control { space, batch } => return control_frame(*space, batch),
             Self::Reached { space, offset, digest } => {
                 out.extend([kind::REACHED, *space]);
                 put_varint(&mut out, *offset);
@@ -397,6 +415,7 @@ impl Message {
                 digest: LogDigest::from_bytes(reader.array()?),
                 batch: rest(reader)?,
             },
+            kind::CONTROL => Self::Control { space: reader.u8()?, batch: rest(reader)? },
             kind::REACHED => Self::Reached {
                 space: reader.u8()?,
                 offset: reader.varint()?,
@@ -431,6 +450,14 @@ pub(super) fn batch_frame(space: u8, offset: u64, digest: LogDigest, batch: &[u8
     out.extend([kind::BATCH, space]);
     put_varint(&mut out, offset);
     out.extend(digest.as_bytes());
+    out.extend(batch);
+    out
+}
+
+/// The frame of a [`Message::Control`], without copying the batch twice.
+pub(super) fn control_frame(space: u8, batch: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(2 + batch.len());
+    out.extend([kind::CONTROL, space]);
     out.extend(batch);
     out
 }
@@ -494,18 +521,24 @@ impl Open {
 
 impl SpaceState {
     fn encode(&self, out: &mut Vec<u8>) {
-        let Self::Open { log, head, len_after_cursor, own } = self else {
+        let Self::Open { log, head, len_after_cursor, watermark, is_revoked, quarantined, own } = self else {
             return out.push(0);
         };
         let mut flags = FLAG_MEMBER;
         flags |= if log.is_some() { FLAG_LOG } else { 0 };
         flags |= if own.is_some() { FLAG_OWN } else { 0 };
+        flags |= if *is_revoked { FLAG_REVOKED } else { 0 };
+        flags |= if *quarantined > 0 { FLAG_QUARANTINED } else { 0 };
         out.push(flags);
         if let Some(log) = log {
             out.extend(log.as_bytes());
         }
         put_varint(out, *head);
         put_varint(out, *len_after_cursor);
+        put_varint(out, *watermark);
+        if *quarantined > 0 {
+            put_varint(out, *quarantined);
+        }
         if let Some(own) = own {
             put_varint(out, own.len() as u64);
             for chain in own {
@@ -523,14 +556,21 @@ impl SpaceState {
         if flags == 0 {
             return Ok(Self::NotMember);
         }
-        if flags & FLAG_MEMBER == 0 || flags & !(FLAG_MEMBER | FLAG_LOG | FLAG_OWN) != 0 {
+        if flags & FLAG_MEMBER == 0 || flags > FLAGS_MAX {
             return Err(DecodeError::Value);
         }
         let log = if flags & FLAG_LOG == 0 { None } else { Some(LogId::from_bytes(reader.array()?)) };
         let head = reader.varint()?;
         let len_after_cursor = reader.varint()?;
+        let watermark = reader.varint()?;
+        let is_revoked = flags & FLAG_REVOKED != 0;
+        let quarantined = if flags & FLAG_QUARANTINED == 0 {
+            0
+        } else {
+            Some(reader.varint()?).filter(|count| *count > 0).ok_or(DecodeError::Value)?
+        };
         let own = if flags & FLAG_OWN == 0 { None } else { Some(decode_chains(reader, chains_left)?) };
-        Ok(Self::Open { log, head, len_after_cursor, own })
+        Ok(Self::Open { log, head, len_after_cursor, watermark, is_revoked, quarantined, own })
     }
 }
 
@@ -662,6 +702,7 @@ impl fmt::Debug for Message {
             Self::Batch { space, offset, batch, .. } => {
                 write!(f, "Batch of {} bytes at {offset} of {space}", batch.len())
             }
+            Self::Control { space, batch } => write!(f, "Control of {} bytes of {space}", batch.len()),
             Self::Reached { space, offset, .. } => write!(f, "Reached {offset} of {space}"),
             Self::Ping { number } => write!(f, "Ping {number}"),
             Self::Pong { number } => write!(f, "Pong {number}"),

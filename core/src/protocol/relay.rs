@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::close::{CloseCode, CloseReason};
-use super::fanout::Outbox;
+use super::fanout::{Begin, Outbox};
 use super::handshake::{self, Transcript};
 use super::message::{CursorClaim, Enrol, Enrolment, Hello, Message, Proof, SpaceState, Versions};
 use super::timer::Alarm;
@@ -55,6 +55,15 @@ pub enum RelayInput {
         /// The last offset that was looked at, excluded batches too, and what the log is up to there.
         reached: Option<(u64, LogDigest)>,
     },
+    /// The answer to [`RelayOutput::ReadControl`].
+    ControlRead {
+        /// The space.
+        space: SpaceId,
+        /// Control batches as logged, in their order.
+        batches: Vec<Arc<[u8]>>,
+        /// The last offset that was looked at.
+        reached: u64,
+    },
     /// A space's log has grown.
     News {
         /// The space.
@@ -97,6 +106,13 @@ pub enum OpenedSpace {
         len_after_cursor: u64,
         /// The same from the log's beginning: it is sent when the cursor does not hold.
         len_total: u64,
+        /// The offset up to which the newest backup has the log; 0 without one.
+        watermark: u64,
+        /// The device was revoked here: it gets control batches and nothing else, and what it sends is
+        /// taken.
+        is_revoked: bool,
+        /// How many of the device's batches are in quarantine, the discarded ones too.
+        quarantined: u64,
         /// Heights of all the device's chains in this space.
         own: Vec<OwnChain>,
     },
@@ -145,6 +161,27 @@ pub enum RelayOutput {
         excluding: (DeviceId, Incarnation),
         /// Bytes there is room for. The first batch may be longer.
         len_max: usize,
+        /// Leave out all but control batches.
+        control_only: bool,
+    },
+    /// Read the control batches that others lie before; [`RelayInput::ControlRead`] is the answer.
+    ReadControl {
+        /// The space.
+        space: SpaceId,
+        /// How far the log has gone out: the others lie between here and the control batch.
+        position: u64,
+        /// The offset after which to begin.
+        after: u64,
+        /// Bytes there is room for. The first batch may be longer.
+        len_max: usize,
+    },
+    /// The device holds a space's log up to an offset: it claimed so, or answered for it, or wrote what
+    /// lies between itself.
+    Confirmed {
+        /// The space.
+        space: SpaceId,
+        /// The offset.
+        offset: u64,
     },
     /// A device whose link is open was heard of.
     Seen {
@@ -231,6 +268,9 @@ impl RelaySession {
             RelayInput::Appended { batch, outcome } => self.appended(batch, outcome),
             RelayInput::Read { space, batches, reached } => {
                 self.outbox.read(space, &batches, reached, now, &mut self.outputs);
+            }
+            RelayInput::ControlRead { space, batches, reached } => {
+                self.outbox.control(space, &batches, reached, now, &mut self.outputs);
             }
             RelayInput::News { space, head } => self.outbox.news(space, head),
             RelayInput::Tick => self.tick(now),
@@ -441,14 +481,25 @@ impl RelaySession {
 }
 
 /// Compares what a device claims with what the log knows: what to tell it, and where it really
-/// stands in the log (offset and head), unless it is no member.
+/// stands in the log, unless it is no member.
 fn state(
     claim: &Claim,
     opened: OpenedSpace,
     device: Option<(DeviceId, Incarnation)>,
     chains_left: &mut usize,
-) -> (SpaceState, Option<(u64, u64)>) {
-    let OpenedSpace::Member { log, head, at_cursor, len_after_cursor, len_total, mut own } = opened else {
+) -> (SpaceState, Option<Begin>) {
+    let OpenedSpace::Member {
+        log,
+        head,
+        at_cursor,
+        len_after_cursor,
+        len_total,
+        watermark,
+        is_revoked,
+        quarantined,
+        mut own,
+    } = opened
+    else {
         return (SpaceState::NotMember, None);
     };
     let held = claim
@@ -465,7 +516,11 @@ fn state(
         log: held.is_none().then_some(log),
         head,
         len_after_cursor: if held.is_some() { len_after_cursor } else { len_total },
+        watermark,
+        is_revoked,
+        quarantined,
         own: (!is_known).then_some(own),
     };
-    (state, Some((held.map_or(0, |cursor| cursor.offset), head)))
+    let position = held.map_or(0, |cursor| cursor.offset);
+    (state, Some(Begin { position, head, is_restricted: is_revoked }))
 }

@@ -10,7 +10,7 @@ use super::message::push_frame;
 use super::window::Window;
 use crate::batch::{Lane, SealedBatch};
 use crate::clock::Timestamp;
-use crate::control::Verdict;
+use crate::control::{RefuseReason, Verdict};
 use crate::id::{BatchId, DeviceId, Incarnation, SpaceId};
 use crate::limits::{OFFER_AGAIN_MS_MIN, RETRY_DELAY_MS_MAX};
 use crate::position::{HEIGHT_STOPPED, Height, OwnChain};
@@ -182,13 +182,15 @@ impl Uploads {
         let len = self.window.answered(&batch, now)?;
         let chain = self.chains.entry(key).or_default();
         match (verdict, chain.stop) {
-            (Verdict::Accepted, _) => {
+            // In quarantine it is delivered too, though not into the log, and the chain goes on.
+            (Verdict::Accepted | Verdict::Quarantined(_), _) => {
                 chain.hold(seq, batch);
                 self.done.batches += 1;
                 self.done.len += len as u64;
             }
-            // Delivered, though not into the log: nothing is to be sent again on this link.
-            (Verdict::Quarantined(_), _) => {}
+            // An administrator may make room for it.
+            (Verdict::Refused(RefuseReason::QuarantineFull), None) => chain.stop_for_a_while(now),
+            (Verdict::Refused(RefuseReason::QuarantineFull), Some(_)) => {}
             (Verdict::Refused(_), _) => chain.refused(batch, now),
             (Verdict::RetryLater(_), None) => chain.stop_for_a_while(now),
             // What followed the batch that stopped the chain.

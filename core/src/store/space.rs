@@ -216,7 +216,12 @@ impl Store {
                     Some(device) => acknowledged_chains(connection, number, device)?,
                     None => Vec::new(),
                 };
-                positions.push(SpacePosition { space, cursor: cursor(connection, number)?, own });
+                positions.push(SpacePosition {
+                    space,
+                    cursor: cursor(connection, number)?,
+                    own,
+                    quarantined: 0,
+                });
             }
             Ok(positions)
         })

@@ -13,6 +13,7 @@ use crate::data_dir::{DataDir, Serving};
 use crate::enrolment::{EnrolError, Enrolments};
 use crate::keys;
 use crate::log::Log as _;
+use crate::log::quarantine::QuarantineLimits;
 use crate::log::sqlite::{SqliteLog, SqliteLogOptions};
 use crate::relay_db::RelayDb;
 use crate::secret::Secret;
@@ -41,7 +42,12 @@ fn relay() -> (TempDir, DataDir, Initialised) {
 }
 
 fn open_log(data: &DataDir) -> SqliteLog {
-    let options = SqliteLogOptions { group_max: 16, queue_max: 16, clock: system_clock() };
+    let options = SqliteLogOptions {
+        group_max: 16,
+        queue_max: 16,
+        quarantine: QuarantineLimits::default(),
+        clock: system_clock(),
+    };
     SqliteLog::open(&data.log_db(), options).unwrap()
 }
 

@@ -10,7 +10,7 @@ use barid_core::control::{Membership, Verdict};
 use barid_core::id::{BatchId, ChainId, LogDigest, SpaceId};
 use rusqlite::Connection;
 
-use super::reader::meta;
+use super::reader::{checksum, meta};
 use super::verify;
 
 /// Something in a log that is not as it was written.
@@ -91,6 +91,24 @@ pub enum Fault {
         /// What its batches amount to.
         found: u64,
     },
+    /// Something is missing from a batch, and nothing was erased in its space.
+    #[error("space {space}, offset {offset}: something is missing from it, and nothing was erased here")]
+    Missing {
+        /// The space.
+        space: SpaceId,
+        /// Where.
+        offset: u64,
+    },
+    /// A batch in quarantine is not as it was written.
+    #[error("space {space}: the batch {batch} in quarantine: {cause}")]
+    Quarantined {
+        /// The space.
+        space: SpaceId,
+        /// The batch.
+        batch: BatchId,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// The digest of the whole log is not that of its batches.
     #[error("space {space}: its digest is not that of its batches")]
     Digest {
@@ -124,6 +142,8 @@ pub struct Audited {
     pub spaces: u64,
     /// Batches.
     pub batches: u64,
+    /// Batches in quarantine, the discarded ones too.
+    pub quarantined: u64,
 }
 
 /// Reads the log in a database through, as of one moment, and adds what it finds to `faults`.
@@ -142,8 +162,10 @@ pub fn audit(connection: &Connection, faults: &mut Vec<Fault>) -> Result<Audited
             let after = reading.offset;
             reading.faults.push(Fault::Unreadable { space: space.id, after, cause });
         } else {
+            reading.read_quarantine(&snapshot)?;
             reading.compare_totals(&space);
         }
+        audited.quarantined += reading.quarantined;
         audited.batches += reading.batches;
         audited.spaces += 1;
     }
@@ -199,7 +221,12 @@ struct Row {
     seq: u64,
     kind: u8,
     cumulative_len: u64,
-    bytes: Vec<u8>,
+    /// None of a batch that does not stand any more.
+    bytes: Option<Vec<u8>>,
+    prev: BatchId,
+    len: u64,
+    stands: bool,
+    checksum: Option<[u8; 8]>,
 }
 
 /// One space, while it is read.
@@ -208,12 +235,15 @@ struct Reading<'a> {
     number: i64,
     chains: BTreeMap<i64, Chain>,
     membership: Membership,
+    /// Where something is missing from a batch, which only an erasure explains.
+    rewritten: Vec<u64>,
     /// Whether a control batch could not be read: then nobody's rights can be judged any more.
     is_membership_known: bool,
     offset: u64,
     len: u64,
     digest: LogDigest,
     batches: u64,
+    quarantined: u64,
     faults: &'a mut Vec<Fault>,
 }
 
@@ -228,18 +258,21 @@ impl<'a> Reading<'a> {
             number: space.number,
             chains: chains(connection, space.number)?,
             membership: Membership::new(space.id),
+            rewritten: Vec::new(),
             is_membership_known: true,
             offset: 0,
             len: 0,
             digest: LogDigest::EMPTY,
             batches: 0,
+            quarantined: 0,
             faults,
         })
     }
 
     fn read(&mut self, connection: &Connection) -> rusqlite::Result<()> {
         let mut statement = connection.prepare(
-            "SELECT batch_offset, id, chain, seq, kind, cumulative_len, bytes, digest FROM batch
+            "SELECT batch_offset, id, chain, seq, kind, cumulative_len, bytes, digest, prev, len, stands, checksum
+             FROM batch
              WHERE space = ?1 ORDER BY batch_offset",
         )?;
         let mut rows = statement.query([self.number])?;
@@ -253,6 +286,10 @@ impl<'a> Reading<'a> {
                 cumulative_len: row.get::<_, i64>(5)?.unsigned_abs(),
                 bytes: row.get(6)?,
                 digest: LogDigest::from_bytes(row.get(7)?),
+                prev: BatchId::from_bytes(row.get(8)?),
+                len: row.get::<_, i64>(9)?.unsigned_abs(),
+                stands: row.get(10)?,
+                checksum: row.get(11)?,
             };
             self.row(row);
         }
@@ -270,7 +307,7 @@ impl<'a> Reading<'a> {
             // One of them may have been a control batch.
             self.is_membership_known = false;
         }
-        self.len += row.bytes.len() as u64;
+        self.len += row.len;
         if is_dense && row.cumulative_len != self.len {
             self.column(offset, "cumulative_len");
         }
@@ -279,8 +316,15 @@ impl<'a> Reading<'a> {
         }
         (self.len, self.digest) = (row.cumulative_len, row.digest);
         self.offset = offset;
-        let previous = self.continue_chain(&row);
-        match SealedBatch::parse(row.bytes).and_then(verify) {
+        let previous = if row.stands { self.continue_chain(&row) } else { None };
+        let Some(bytes) = row.bytes else {
+            if row.stands {
+                self.column(offset, "bytes");
+            }
+            return;
+        };
+        let (len, is_checked) = (bytes.len() as u64, row.checksum == Some(checksum(&bytes)));
+        match SealedBatch::parse(bytes).and_then(verify) {
             Ok(batch) => {
                 let header = batch.header();
                 let columns = [
@@ -288,6 +332,9 @@ impl<'a> Reading<'a> {
                     ("space", header.space == space),
                     ("seq", row.seq == header.seq),
                     ("kind", row.kind == header.kind as u8),
+                    ("checksum", is_checked),
+                    ("prev", row.prev == header.prev),
+                    ("len", row.len == len || batch.is_rewritten()),
                 ];
                 for (column, _) in columns.iter().filter(|(_, is_right)| !is_right) {
                     self.column(offset, column);
@@ -299,6 +346,9 @@ impl<'a> Reading<'a> {
                     Some(body) => self.membership.apply_batch(batch.sealed(), body),
                     None => self.membership.verdict(header, batch.sealed().id()),
                 };
+                if batch.is_rewritten() {
+                    self.rewritten.push(offset);
+                }
                 if self.is_membership_known && verdict != Verdict::Accepted {
                     self.faults.push(Fault::NotPermitted { space, offset });
                 }
@@ -339,8 +389,37 @@ impl<'a> Reading<'a> {
         self.faults.push(Fault::Column { space: self.space, offset, column });
     }
 
+    /// Reads what is in quarantine, once all control records are known.
+    fn read_quarantine(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let sql = "SELECT q.id, q.chain, q.seq, q.prev, q.bytes FROM chain AS c
+            JOIN quarantine AS q ON q.chain = c.number WHERE c.space = ?1 ORDER BY q.number";
+        let mut statement = connection.prepare(sql)?;
+        let mut rows = statement.query([self.number])?;
+        while let Some(row) = rows.next()? {
+            self.quarantined += 1;
+            let (id, seq) = (BatchId::from_bytes(row.get(0)?), row.get::<_, i64>(2)?.unsigned_abs());
+            let Some(bytes) = row.get::<_, Option<Vec<u8>>>(4)? else { continue };
+            let (space, chain) = (self.space, self.chains.get(&row.get(1)?).map(|chain| chain.id));
+            let cause = match SealedBatch::parse(bytes).and_then(verify) {
+                Err(cause) => Some(cause.to_string()),
+                Ok(batch) => {
+                    let header = batch.header();
+                    let is_right = batch.sealed().id() == id
+                        && Some(header.chain()) == chain
+                        && (header.seq, header.prev) == (seq, BatchId::from_bytes(row.get(3)?));
+                    (!is_right).then(|| "what stands beside it is not the batch's".to_owned())
+                }
+            };
+            self.faults.extend(cause.map(|cause| Fault::Quarantined { space, batch: id, cause }));
+        }
+        Ok(())
+    }
+
     fn compare_totals(&mut self, stated: &SpaceRow) {
         let space = self.space;
+        if self.is_membership_known && !self.membership.has_erasures() {
+            self.faults.extend(self.rewritten.iter().map(|offset| Fault::Missing { space, offset: *offset }));
+        }
         for (what, stated, found) in [("head", stated.head, self.offset), ("length", stated.len, self.len)] {
             if stated != found {
                 self.faults.push(Fault::Total { space, what, stated, found });
@@ -349,7 +428,8 @@ impl<'a> Reading<'a> {
         if stated.digest != self.digest {
             self.faults.push(Fault::Digest { space });
         }
-        for chain in self.chains.values().filter(|chain| chain.stated != chain.reached) {
+        let differs = |chain: &&Chain| chain.stated != chain.reached;
+        for chain in self.chains.values().filter(differs) {
             self.faults.push(Fault::Height { space, chain: chain.id });
         }
     }

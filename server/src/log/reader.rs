@@ -1,6 +1,6 @@
 //! Reading the log's file: blocking, from any thread or process, beside the one that writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,9 +9,10 @@ use barid_core::batch::{Lane, SealedBatch};
 use barid_core::clock::Timestamp;
 use barid_core::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
 use barid_core::position::OwnChain;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params, params_from_iter};
 
-use super::{Excluding, LogError, LoggedBatch, Page};
+use super::{Excluding, LogError, LoggedBatch, Page, QuarantinedBatch, quarantine};
 
 /// Connections kept for the next reader.
 const IDLE_MAX: usize = 8;
@@ -69,53 +70,71 @@ impl LogReader {
         excluding: Excluding,
     ) -> Result<Page, LogError> {
         self.with(|connection| {
-            // One snapshot for the batches and the head: else the cursor could pass a batch that
-            // was committed between two reads.
-            let snapshot = connection.unchecked_transaction()?;
-            let Some((number, head)) = space_row(&snapshot, space)? else {
-                return Ok(Page { batches: Vec::new(), reached: None });
-            };
             let (device, incarnation) =
                 excluding.map_or((None, None), |(device, incarnation)| (Some(device), Some(incarnation)));
-            let mut statement = snapshot.prepare_cached(
-                "SELECT batch_offset, received_at, bytes, digest FROM batch
-                 WHERE space = ?1 AND batch_offset > ?2 AND chain NOT IN
-                     (SELECT number FROM chain WHERE space = ?1 AND device = ?3 AND incarnation = ?4)
-                 ORDER BY batch_offset",
-            )?;
-            let mut rows = statement.query(params![
-                number,
-                to_sql(after),
-                device.as_ref().map(DeviceId::as_bytes),
-                incarnation.as_ref().map(Incarnation::as_bytes),
-            ])?;
-            let mut batches: Vec<LoggedBatch> = Vec::new();
-            let mut len = 0;
-            let mut reached = head;
-            while let Some(row) = rows.next()? {
-                let offset = row.get::<_, i64>(0)?.unsigned_abs();
-                let bytes = row.get_ref(2)?.as_blob().map_err(|_| LogError::Contradiction { offset })?;
-                if !batches.is_empty() && len + bytes.len() > len_max {
-                    reached = offset - 1;
-                    break;
-                }
-                len += bytes.len();
-                let batch = SealedBatch::parse(bytes.to_vec())
-                    .map_err(|source| LogError::Damaged { offset, source })?;
-                batches.push(LoggedBatch {
-                    offset,
-                    digest: LogDigest::from_bytes(row.get(3)?),
-                    received_at: Timestamp::from_millis(row.get(1)?),
-                    batch,
-                });
-            }
-            let reached = if reached > after {
-                let digest = digest_at(&snapshot, number, reached)?;
-                Some((reached, digest.ok_or(LogError::Contradiction { offset: reached })?))
-            } else {
-                None
-            };
-            Ok(Page { batches, reached })
+            let sql = "SELECT batch_offset, received_at, bytes, digest, b.chain, checksum
+                FROM batch AS b JOIN chain AS c ON c.number = b.chain
+                WHERE b.space = ?1 AND batch_offset > ?2 AND bytes IS NOT NULL
+                    AND NOT (c.device IS ?3 AND c.incarnation IS ?4)
+                    AND (c.damaged_from IS NULL OR b.seq < c.damaged_from)
+                ORDER BY batch_offset";
+            read_page(connection, space, after, len_max, sql, |number| {
+                vec![
+                    Value::Integer(number),
+                    Value::Integer(to_sql(after)),
+                    device.map_or(Value::Null, |device| Value::Blob(device.as_bytes().to_vec())),
+                    incarnation.map_or(Value::Null, |file| Value::Blob(file.as_bytes().to_vec())),
+                ]
+            })
+        })
+    }
+
+    /// As [`super::Log::read_control_after`].
+    pub fn read_control_after(&self, space: SpaceId, after: u64, len_max: usize) -> Result<Page, LogError> {
+        self.with(|connection| {
+            let sql = "SELECT batch_offset, received_at, bytes, digest, chain, checksum FROM batch
+                WHERE space = ?1 AND kind = 2 AND batch_offset > ?2 AND bytes IS NOT NULL
+                ORDER BY batch_offset";
+            read_page(connection, space, after, len_max, sql, |number| {
+                vec![Value::Integer(number), Value::Integer(to_sql(after))]
+            })
+        })
+    }
+
+    /// As [`super::Log::read_control_ahead`].
+    pub fn read_control_ahead(
+        &self,
+        space: SpaceId,
+        position: u64,
+        after: u64,
+        len_max: usize,
+    ) -> Result<Page, LogError> {
+        self.with(|connection| {
+            let sql = "SELECT batch_offset, received_at, bytes, digest, chain, checksum FROM batch
+                WHERE space = ?1 AND kind = 2 AND bytes IS NOT NULL AND batch_offset >
+                    (SELECT min(batch_offset) FROM batch
+                     WHERE space = ?1 AND batch_offset > ?3 AND kind = 1 AND bytes IS NOT NULL)
+                    AND batch_offset > ?2
+                ORDER BY batch_offset";
+            read_page(connection, space, after, len_max, sql, |number| {
+                vec![Value::Integer(number), Value::Integer(to_sql(after)), Value::Integer(to_sql(position))]
+            })
+        })
+    }
+
+    /// Everything that is in quarantine in a space.
+    pub fn quarantined(&self, space: SpaceId) -> Result<Vec<QuarantinedBatch>, LogError> {
+        self.with(|connection| match space_row(connection, space)? {
+            Some((number, _)) => quarantine::list(connection, number),
+            None => Ok(Vec::new()),
+        })
+    }
+
+    /// How many batches of a device are in quarantine in a space, the discarded ones too.
+    pub fn quarantined_of(&self, space: SpaceId, device: DeviceId) -> Result<u64, LogError> {
+        self.with(|connection| match space_row(connection, space)? {
+            Some((number, _)) => quarantine::count(connection, number, device),
+            None => Ok(0),
         })
     }
 
@@ -174,8 +193,10 @@ impl LogReader {
     pub fn own_chains(&self, space: SpaceId, device: DeviceId) -> Result<Vec<OwnChain>, LogError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT incarnation, lane, seq, chain.head FROM chain JOIN space ON space.number = space
-                 WHERE space.id = ?1 AND device = ?2",
+                "SELECT incarnation, lane, b.seq, b.id FROM chain AS c JOIN space AS s ON s.number = c.space
+                     JOIN batch AS b ON b.chain = c.number AND b.stands = 1
+                         AND b.seq = min(c.seq, coalesce(c.damaged_from - 1, c.seq))
+                 WHERE s.id = ?1 AND c.device = ?2",
             )?;
             let rows = statement.query_map(params![space.as_bytes(), device.as_bytes()], |row| {
                 Ok((row.get(0)?, row.get::<_, u8>(1)?, row.get::<_, i64>(2)?, row.get(3)?))
@@ -215,6 +236,67 @@ fn connect(path: &Path) -> Result<Connection, LogError> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(Duration::from_secs(10))?;
     Ok(connection)
+}
+
+/// Reads batches of a space until `len_max` bytes, one at least. The statement gives offset, time,
+/// bytes, digest, chain and checksum.
+fn read_page(
+    connection: &Connection,
+    space: SpaceId,
+    after: u64,
+    len_max: usize,
+    sql: &str,
+    parameters: impl Fn(i64) -> Vec<Value>,
+) -> Result<Page, LogError> {
+    // One snapshot for the batches and the head: else the cursor could pass a batch that was
+    // committed between two reads.
+    let snapshot = connection.unchecked_transaction()?;
+    let Some((number, head)) = space_row(&snapshot, space)? else {
+        return Ok(Page { batches: Vec::new(), reached: None, damaged: Vec::new() });
+    };
+    let mut statement = snapshot.prepare_cached(sql)?;
+    let mut rows = statement.query(params_from_iter(parameters(number)))?;
+    let mut page = Page { batches: Vec::new(), reached: None, damaged: Vec::new() };
+    let mut damaged_chains = BTreeSet::new();
+    let (mut len, mut reached) = (0, head);
+    while let Some(row) = rows.next()? {
+        let offset = row.get::<_, i64>(0)?.unsigned_abs();
+        let bytes = row.get_ref(2)?.as_blob().map_err(|_| LogError::Contradiction { offset })?;
+        if !page.batches.is_empty() && len + bytes.len() > len_max {
+            reached = offset - 1;
+            break;
+        }
+        let chain: i64 = row.get(4)?;
+        if damaged_chains.contains(&chain) {
+            continue;
+        }
+        let is_sound = row.get_ref(5)?.as_blob().is_ok_and(|stated| stated == checksum(bytes));
+        // One batch that the disk has spoiled must not keep all others from their readers.
+        let Some(batch) = is_sound.then(|| SealedBatch::parse(bytes.to_vec()).ok()).flatten() else {
+            damaged_chains.insert(chain);
+            page.damaged.push(offset);
+            continue;
+        };
+        len += bytes.len();
+        page.batches.push(LoggedBatch {
+            offset,
+            digest: LogDigest::from_bytes(row.get(3)?),
+            received_at: Timestamp::from_millis(row.get(1)?),
+            batch,
+        });
+    }
+    if reached > after {
+        let digest = digest_at(&snapshot, number, reached)?;
+        page.reached = Some((reached, digest.ok_or(LogError::Contradiction { offset: reached })?));
+    }
+    Ok(page)
+}
+
+/// What stands beside a batch's bytes, so that spoiled ones are known.
+pub(super) fn checksum(bytes: &[u8]) -> [u8; 8] {
+    let mut checksum = [0; 8];
+    checksum.copy_from_slice(&blake3::hash(bytes).as_bytes()[..8]);
+    checksum
 }
 
 /// A value of the table of facts about the log itself.

@@ -15,6 +15,7 @@ use barid_core::position::OwnChain;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::quarantine::QuarantineLimits;
 use super::reader::LogReader;
 use super::writer::{Append, LogWriter};
 use super::{AppendError, Excluding, Log, LogError, LogState, Outcome, Page, Ticket, VerifiedBatch};
@@ -31,6 +32,8 @@ pub struct SqliteLogOptions {
     pub group_max: usize,
     /// Batches that wait, at most.
     pub queue_max: usize,
+    /// What a device may have in quarantine.
+    pub quarantine: QuarantineLimits,
     /// What time it is: for when a batch was received.
     pub clock: Clock,
 }
@@ -67,7 +70,7 @@ pub struct SqliteLog {
 impl SqliteLog {
     /// Opens a log that was created. Needs a tokio runtime around it.
     pub fn open(path: &Path, options: SqliteLogOptions) -> Result<Self, LogError> {
-        let writer = LogWriter::open(path, options.clock)?;
+        let writer = LogWriter::open(path, options.clock)?.with_quarantine_limits(options.quarantine);
         let reader = Arc::new(LogReader::open(path)?);
         let (publish, state) = watch::channel(Arc::new(writer.state()));
         let (requests, queue) = mpsc::channel(options.queue_max.clamp(1, 100_000));
@@ -160,6 +163,29 @@ impl Log for SqliteLog {
         excluding: Excluding,
     ) -> BoxFuture<'_, Result<Page, LogError>> {
         Box::pin(self.read(move |reader| reader.read_after(space, after, len_max, excluding)))
+    }
+
+    fn read_control_after(
+        &self,
+        space: SpaceId,
+        after: u64,
+        len_max: usize,
+    ) -> BoxFuture<'_, Result<Page, LogError>> {
+        Box::pin(self.read(move |reader| reader.read_control_after(space, after, len_max)))
+    }
+
+    fn read_control_ahead(
+        &self,
+        space: SpaceId,
+        position: u64,
+        after: u64,
+        len_max: usize,
+    ) -> BoxFuture<'_, Result<Page, LogError>> {
+        Box::pin(self.read(move |reader| reader.read_control_ahead(space, position, after, len_max)))
+    }
+
+    fn quarantined_of(&self, space: SpaceId, device: DeviceId) -> BoxFuture<'_, Result<u64, LogError>> {
+        Box::pin(self.read(move |reader| reader.quarantined_of(space, device)))
     }
 
     fn digest_at(&self, space: SpaceId, offset: u64) -> BoxFuture<'_, Result<Option<LogDigest>, LogError>> {

@@ -21,8 +21,8 @@ use barid_core::store::{IngestError, IngestReport, OpenError, Store, StoreConfig
 use super::aside::{Aside, AsideError, Attempt, Caution};
 use super::report::{ChangedItem, Report};
 use crate::data_dir::DataDir;
-use crate::log::LogError;
 use crate::log::reader::LogReader;
+use crate::log::{LogError, LoggedBatch};
 
 /// Between two looks at the log when nobody tells of news.
 const POLL: Duration = Duration::from_secs(1);
@@ -185,16 +185,22 @@ impl Worker {
         }
         let page = self.log.read_after(space, after, STEP_LEN_MAX, None)?;
         let mut logged = page.batches;
+        let ends = |logged: &[LoggedBatch]| {
+            let ends = logged.first().zip(logged.last());
+            ends.map(|(first, last)| (first.offset, last.offset, last.digest))
+        };
+        let Some((first, ..)) = ends(&logged) else {
+            // What is left of the log does not stand, or the disk has spoiled it.
+            let Some((offset, digest)) = page.reached else { return Ok(false) };
+            self.store.ingest(space, &[], Some(Cursor { log: self.log.id(), offset, digest }))?;
+            return Ok(true);
+        };
         match self.aside.next_caution(space, after)? {
-            Some(near) if near == after + 1 => logged.truncate(1),
+            Some(near) if near <= first => logged.truncate(1),
             Some(near) => logged.retain(|logged| logged.offset < near),
             None => {}
         }
-        let ends = logged.first().zip(logged.last());
-        let Some((first, last, digest)) = ends.map(|(first, last)| (first.offset, last.offset, last.digest))
-        else {
-            return Ok(false);
-        };
+        let Some((first, last, digest)) = ends(&logged) else { return Ok(false) };
         let mut batches: Vec<(u64, SealedBatch)> =
             logged.into_iter().map(|logged| (logged.offset, logged.batch)).collect();
         let cursor = Cursor { log: self.log.id(), offset: last, digest };

@@ -23,7 +23,7 @@ use tracing::Instrument as _;
 use super::room::LinkId;
 use crate::app::App;
 use crate::enrolment::EnrolError;
-use crate::log::{Log as _, LogError, Outcome, verify};
+use crate::log::{Log as _, LogError, LogState, SpaceState, verify};
 
 type Sink = stream::SplitSink<WebSocket, Message>;
 
@@ -43,8 +43,34 @@ struct Connection {
     appended: (mpsc::UnboundedSender<RelayInput>, mpsc::UnboundedReceiver<RelayInput>),
     wake_at: Option<Timestamp>,
     joined: Option<(LinkId, Arc<Notify>)>,
-    spaces: Vec<SpaceId>,
+    /// The spaces asked for, and what the device was in each when the link opened.
+    spaces: Vec<(SpaceId, Standing)>,
     closed: Option<CloseReason>,
+}
+
+/// What a device is in a space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Stranger,
+    Member,
+    /// It gets control batches and nothing else; what it sends is taken.
+    Revoked,
+}
+
+impl Standing {
+    fn of(device: DeviceId, state: &LogState, space: SpaceId) -> Self {
+        let membership = state.spaces.get(&space).map(|known| &known.membership);
+        match membership {
+            Some(membership) if membership.device(device).is_some_and(|device| device.is_active()) => {
+                if membership.is_revoked(device) {
+                    Self::Revoked
+                } else {
+                    Self::Member
+                }
+            }
+            _ => Self::Stranger,
+        }
+    }
 }
 
 /// The link cannot go on, for a reason that its session does not know.
@@ -116,9 +142,16 @@ impl Connection {
     }
 
     /// Tells the session of every space of this link whose log may have grown; it knows what is news.
-    fn tell_news(&mut self, state: &crate::log::LogState) {
+    /// A device that is not what it was when the link opened must open it anew, and at once: a revoke
+    /// cuts a link before anything else goes over it.
+    fn tell_news(&mut self, state: &LogState) {
         let now = (self.app.clock)();
-        for space in &self.spaces {
+        let Some(device) = self.session.device() else { return };
+        if self.spaces.iter().any(|(space, before)| Standing::of(device, state, *space) != *before) {
+            tracing::info!("the device's standing has changed");
+            return self.session.handle(RelayInput::Close(CloseCode::Reopen), now);
+        }
+        for (space, _) in &self.spaces {
             if let Some(known) = state.spaces.get(space) {
                 self.session.handle(RelayInput::News { space: *space, head: known.head }, now);
             }
@@ -143,8 +176,18 @@ impl Connection {
             RelayOutput::Open { device, incarnation: _, spaces } => Some(self.open(device, spaces).await),
             RelayOutput::Enrol { token, device, label } => Some(self.enrol(token, device, &label).await),
             RelayOutput::Append { space: _, batch } => self.append(batch).await,
-            RelayOutput::ReadLog { space, after, excluding, len_max } => {
-                Some(self.read(space, after, excluding, len_max).await)
+            RelayOutput::ReadLog { space, after, excluding, len_max, control_only } => {
+                let author = (!control_only).then_some(excluding);
+                Some(self.read(space, after, author, len_max).await)
+            }
+            RelayOutput::ReadControl { space, position, after, len_max } => {
+                Some(self.read_control(space, position, after, len_max).await)
+            }
+            RelayOutput::Confirmed { space, offset } => {
+                if let Some((link, _)) = &self.joined {
+                    self.app.links.reached(*link, space, offset);
+                }
+                None
             }
             RelayOutput::Seen { device, unsent } => {
                 let reports = self.app.reports.clone();
@@ -175,26 +218,23 @@ impl Connection {
 
     async fn open(&mut self, device: DeviceId, spaces: Vec<(SpaceId, Option<CursorClaim>)>) -> RelayInput {
         let state = self.app.log.state().borrow().clone();
-        let is_active = |membership: &barid_core::control::Membership| {
-            membership.device(device).is_some_and(|statement| statement.is_active())
-        };
-        if !state.spaces.values().any(|space| is_active(&space.membership)) {
+        if state.spaces.keys().all(|space| Standing::of(device, &state, *space) == Standing::Stranger) {
             return RelayInput::Close(CloseCode::UnknownDevice);
         }
         tracing::Span::current().record("device", tracing::field::display(device));
         let mut opened = Vec::with_capacity(spaces.len());
         for (space, claim) in spaces {
-            let known = state.spaces.get(&space).filter(|known| is_active(&known.membership));
+            let standing = Standing::of(device, &state, space);
+            self.spaces.push((space, standing));
+            let known = state.spaces.get(&space).filter(|_| standing != Standing::Stranger);
             let Some(known) = known else {
                 opened.push(OpenedSpace::NotMember);
                 continue;
             };
-            let looked_up = self.look_up(device, space, claim, known.head, known.len).await;
-            match looked_up {
+            match self.look_up(device, space, claim, known, standing).await {
                 Ok(member) => opened.push(member),
                 Err(error) => return failed(&error),
             }
-            self.spaces.push(space);
         }
         let joined = self.app.links.join(device);
         tracing::info!(spaces = self.spaces.len(), "linked");
@@ -207,18 +247,27 @@ impl Connection {
         device: DeviceId,
         space: SpaceId,
         claim: Option<CursorClaim>,
-        head: u64,
-        len_total: u64,
+        known: &SpaceState,
+        standing: Standing,
     ) -> Result<OpenedSpace, LogError> {
         let log = &self.app.log;
         let (at_cursor, len_after_cursor) = match claim {
             Some(claim) => {
                 (log.digest_at(space, claim.offset).await?, log.bytes_after(space, claim.offset).await?)
             }
-            None => (None, len_total),
+            None => (None, known.len),
         };
-        let own = log.own_chains(space, device).await?;
-        Ok(OpenedSpace::Member { log: log.id(), head, at_cursor, len_after_cursor, len_total, own })
+        Ok(OpenedSpace::Member {
+            log: log.id(),
+            head: known.head,
+            at_cursor,
+            len_after_cursor,
+            len_total: known.len,
+            watermark: known.watermark,
+            is_revoked: standing == Standing::Revoked,
+            quarantined: log.quarantined_of(space, device).await?,
+            own: log.own_chains(space, device).await?,
+        })
     }
 
     async fn enrol(&self, token: [u8; 16], device: DeviceId, label: &str) -> RelayInput {
@@ -258,9 +307,7 @@ impl Connection {
         let appended = self.appended.0.clone();
         tokio::spawn(async move {
             let outcome = match ticket.outcome().await {
-                Ok(Outcome::Appended { .. } | Outcome::AlreadyHeld { .. }) => Verdict::Accepted,
-                Ok(Outcome::RetryLater(reason)) => Verdict::RetryLater(reason),
-                Ok(Outcome::Refused(reason)) => Verdict::Refused(reason),
+                Ok(outcome) => Verdict::from(outcome),
                 Err(error) => {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
@@ -281,14 +328,16 @@ impl Connection {
         &mut self,
         space: SpaceId,
         after: u64,
-        excluding: (DeviceId, Incarnation),
+        author: Option<(DeviceId, Incarnation)>,
         len_max: usize,
     ) -> RelayInput {
-        match self.app.log.read_after(space, after, len_max, Some(excluding)).await {
+        let log = &self.app.log;
+        let page = match author {
+            Some(_) => log.read_after(space, after, len_max, author).await,
+            None => log.read_control_after(space, after, len_max).await,
+        };
+        match page {
             Ok(page) => {
-                if let Some(((link, _), (offset, _))) = self.joined.as_ref().zip(page.reached) {
-                    self.app.links.reached(*link, space, offset);
-                }
                 let batches = page
                     .batches
                     .iter()
@@ -299,6 +348,23 @@ impl Connection {
                     })
                     .collect();
                 RelayInput::Read { space, batches, reached: page.reached }
+            }
+            Err(error) => failed(&error),
+        }
+    }
+
+    async fn read_control(
+        &mut self,
+        space: SpaceId,
+        position: u64,
+        after: u64,
+        len_max: usize,
+    ) -> RelayInput {
+        match self.app.log.read_control_ahead(space, position, after, len_max).await {
+            Ok(page) => {
+                let batches = page.batches.iter().map(|logged| logged.batch.as_bytes().into()).collect();
+                let reached = page.reached.map_or(after, |(offset, _)| offset);
+                RelayInput::ControlRead { space, batches, reached }
             }
             Err(error) => failed(&error),
         }

@@ -242,8 +242,11 @@ impl World {
                     None => None,
                 }
             }
-            RelayOutput::ReadLog { space, after, excluding, len_max } => {
-                Some(self.relay.read(space, after, excluding, len_max).map_err(failed)?)
+            RelayOutput::ReadLog { space, after, excluding, len_max, control_only } => {
+                Some(self.relay.read(space, after, excluding, len_max, control_only).map_err(failed)?)
+            }
+            RelayOutput::ReadControl { space, position, after, len_max } => {
+                Some(self.relay.read_control(space, position, after, len_max).map_err(failed)?)
             }
             RelayOutput::WakeAt(at) => {
                 end.wake_at = Some(at);
@@ -254,7 +257,7 @@ impl World {
                 None
             }
             // Who was seen when is shown to people and decides nothing.
-            RelayOutput::Seen { .. } => None,
+            RelayOutput::Seen { .. } | RelayOutput::Confirmed { .. } => None,
             RelayOutput::Enrol { .. } => return Err(Violation::new("nobody enrols here", "")),
         })
     }

@@ -221,8 +221,17 @@ impl Relay {
                 Double::DedupeOff => Vec::new(),
                 _ => running.reader.own_chains(*space, device)?,
             };
-            let (log, head, len_total) = (running.reader.id(), known.head, known.len);
-            opened.push(OpenedSpace::Member { log, head, at_cursor, len_after_cursor, len_total, own });
+            opened.push(OpenedSpace::Member {
+                log: running.reader.id(),
+                head: known.head,
+                at_cursor,
+                len_after_cursor,
+                len_total: known.len,
+                watermark: known.watermark,
+                is_revoked: known.membership.is_revoked(device),
+                quarantined: running.reader.quarantined_of(*space, device)?,
+                own,
+            });
             end.spaces.push(*space);
         }
         let joined = running.room.join(device);
@@ -244,9 +253,14 @@ impl Relay {
         after: u64,
         excluding: (DeviceId, Incarnation),
         len_max: usize,
+        control_only: bool,
     ) -> Result<RelayInput, LogError> {
         let Some(running) = &self.running else { return Ok(RelayInput::Close(CloseCode::Busy)) };
-        let page = running.reader.read_after(space, after, len_max, Some(excluding))?;
+        let page = if control_only {
+            running.reader.read_control_after(space, after, len_max)?
+        } else {
+            running.reader.read_after(space, after, len_max, Some(excluding))?
+        };
         let on_its_way = |logged: &LoggedBatch| Logged {
             offset: logged.offset,
             digest: logged.digest,
@@ -257,6 +271,21 @@ impl Relay {
             batches.pop();
         }
         Ok(RelayInput::Read { space, batches, reached: page.reached })
+    }
+
+    /// Answers `ReadControl`.
+    pub(crate) fn read_control(
+        &self,
+        space: SpaceId,
+        position: u64,
+        after: u64,
+        len_max: usize,
+    ) -> Result<RelayInput, LogError> {
+        let Some(running) = &self.running else { return Ok(RelayInput::Close(CloseCode::Busy)) };
+        let page = running.reader.read_control_ahead(space, position, after, len_max)?;
+        let batches = page.batches.iter().map(|logged| Arc::from(logged.batch.as_bytes())).collect();
+        let reached = page.reached.map_or(after, |(offset, _)| offset);
+        Ok(RelayInput::ControlRead { space, batches, reached })
     }
 
     /// Checks a batch and queues it for the next commit; the answer, if there is one at once.
@@ -294,12 +323,7 @@ impl Relay {
             if self.double == Double::AckBeforeCommit {
                 continue;
             }
-            let verdict = match outcome {
-                Outcome::Appended { .. } | Outcome::AlreadyHeld { .. } => Verdict::Accepted,
-                Outcome::RetryLater(reason) => Verdict::RetryLater(reason),
-                Outcome::Refused(reason) => Verdict::Refused(reason),
-            };
-            answers.push(Answer::new(*link, batch.sealed(), verdict));
+            answers.push(Answer::new(*link, batch.sealed(), Verdict::from(outcome)));
         }
         Ok(answers)
     }
@@ -389,10 +413,10 @@ fn append_again(path: &Path, batch: &SealedBatch) {
     let connection = Connection::open(path).expect("the log's file");
     let sql = "DROP INDEX IF EXISTS batch_by_seq;";
     connection.execute_batch(sql).expect("the index goes");
-    let sql = "INSERT INTO batch (space, batch_offset, id, digest, chain, seq, kind, received_at,
-            cumulative_len, bytes)
-        SELECT b.space, s.head + 1, b.id, b.digest, b.chain, b.seq, b.kind, b.received_at,
-            s.len + length(b.bytes), b.bytes
+    let sql = "INSERT INTO batch (space, batch_offset, id, digest, chain, seq, prev, kind, received_at, len,
+            cumulative_len, stands, checksum, bytes)
+        SELECT b.space, s.head + 1, b.id, b.digest, b.chain, b.seq, b.prev, b.kind, b.received_at, b.len,
+            s.len + b.len, b.stands, b.checksum, b.bytes
         FROM batch b JOIN space s ON s.number = b.space WHERE b.id = ?1 ORDER BY b.number LIMIT 1";
     connection.execute(sql, [batch.id().as_bytes()]).expect("it is there once more");
     let sql = "UPDATE space SET head = head + 1, len = len + ?2 WHERE id = ?1";

@@ -70,15 +70,13 @@ fn space_state() -> impl Strategy<Value = SpaceState> {
         proptest::option::of(any::<[u8; 16]>().prop_map(LogId::from_bytes)),
         any::<u64>(),
         any::<u64>(),
+        (any::<u64>(), any::<bool>(), any::<u64>()),
         proptest::option::of(vec(own_chain(), 0..4)),
     );
     prop_oneof![
         Just(SpaceState::NotMember),
-        open.prop_map(|(log, head, len_after_cursor, own)| SpaceState::Open {
-            log,
-            head,
-            len_after_cursor,
-            own
+        open.prop_map(|(log, head, len_after_cursor, (watermark, is_revoked, quarantined), own)| {
+            SpaceState::Open { log, head, len_after_cursor, watermark, is_revoked, quarantined, own }
         }),
     ]
 }
@@ -142,6 +140,7 @@ fn later_messages() -> impl Strategy<Value = Message> {
             offset,
             digest
         }),
+        (any::<u8>(), sealed()).prop_map(|(space, batch)| Message::Control { space, batch }),
         any::<u64>().prop_map(|number| Message::Ping { number }),
         any::<u64>().prop_map(|number| Message::Pong { number }),
         any::<u64>().prop_map(|unsent| Message::Report { unsent }),
@@ -162,7 +161,7 @@ proptest! {
         let cut = cut.index(frame.len());
         // Only a frame that ends in a sealed batch can be shorter and still be a frame.
         match Message::decode(&frame[..cut]) {
-            Ok(Message::Push { .. } | Message::Batch { .. }) => {}
+            Ok(Message::Push { .. } | Message::Batch { .. } | Message::Control { .. }) => {}
             Ok(other) => prop_assert!(false, "{other:?} was read from a part"),
             Err(_) => {}
         }
@@ -211,7 +210,9 @@ fn a_frame_that_is_no_message_says_why() {
         (vec![0x20, 0x80, 0x00], DecodeError::Field),
         (vec![0x04, 65], DecodeError::TooMany),
         (vec![0x04, 1, 2], DecodeError::Value),
-        (vec![0x04, 1, 9], DecodeError::Value),
+        (vec![0x04, 1, 33], DecodeError::Value),
+        // Says that some are in quarantine, and then none.
+        (vec![0x04, 1, 17, 0, 0, 0, 0], DecodeError::Value),
         ([&[0x12][..], &[0; 32], &[4, 1]].concat(), DecodeError::Value),
         ([&[0x12][..], &[0; 32], &[3, 3]].concat(), DecodeError::Value),
         ([&[0x12][..], &[0; 32], &[1, 0]].concat(), DecodeError::Value),
@@ -222,7 +223,7 @@ fn a_frame_that_is_no_message_says_why() {
         assert_eq!(Message::decode(&frame), Err(error), "{:02x?}", &frame[..frame.len().min(8)]);
     }
     // A state that promises a billion chains is refused before any is read.
-    let greedy = [&[0x04, 1, 5, 0, 0][..], &[0x80, 0x94, 0xeb, 0xdc, 0x03]].concat();
+    let greedy = [&[0x04, 1, 5, 0, 0, 0][..], &[0x80, 0x94, 0xeb, 0xdc, 0x03]].concat();
     assert_eq!(Message::decode(&greedy), Err(DecodeError::TooMany));
 }
 
@@ -238,6 +239,9 @@ fn the_largest_state_fits_one_frame() {
         log: Some(LogId::from_bytes([3; 16])),
         head: u64::MAX,
         len_after_cursor: u64::MAX,
+        watermark: u64::MAX,
+        is_revoked: true,
+        quarantined: u64::MAX,
         own: Some(vec![chain; chains]),
     };
     let mut states = vec![open(0); LINK_SPACES_MAX - 1];

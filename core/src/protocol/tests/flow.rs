@@ -246,8 +246,15 @@ fn open_device(phone: &Phone, world: &World) -> DeviceSession {
             device.handle(DeviceInput::Frame(welcome), at(0));
         }
     }
-    let state =
-        SpaceState::Open { log: Some(LogId::from_bytes([1; 16])), head: 0, len_after_cursor: 0, own: None };
+    let state = SpaceState::Open {
+        log: Some(LogId::from_bytes([1; 16])),
+        head: 0,
+        len_after_cursor: 0,
+        watermark: 0,
+        is_revoked: false,
+        quarantined: 0,
+        own: None,
+    };
     device.handle(DeviceInput::Frame(Message::State(vec![state]).encode()), at(0));
     while device.poll_output().is_some() {}
     device

@@ -36,6 +36,7 @@ fn device() -> DeviceSession {
             digest: LogDigest::from_bytes([9; 16]),
         }),
         own: vec![chain(12, 10)],
+        quarantined: 0,
     };
     let config = DeviceSessionConfig {
         identity: Arc::new(Identity::from_seed([1; 32])),
@@ -102,6 +103,9 @@ fn the_handshake_is_as_the_page_says() {
             at_cursor: Some(LogDigest::from_bytes([9; 16])),
             len_after_cursor: 70_000,
             len_total: 900_000,
+            watermark: 310,
+            is_revoked: false,
+            quarantined: 0,
             own: vec![chain(12, 10)],
         }),
     );
@@ -113,6 +117,9 @@ fn the_handshake_is_as_the_page_says() {
             at_cursor: None,
             len_after_cursor: 0,
             len_total: 9_000,
+            watermark: 0,
+            is_revoked: true,
+            quarantined: 3,
             own: vec![chain(11, 12)],
         }),
     );
@@ -150,6 +157,7 @@ fn the_small_frames_are_as_the_page_says() {
     let batch = BatchId::from_bytes([9; 32]);
     let answer = |verdict| Message::Answer { batch, verdict };
     for (name, message) in [
+        ("frame-control", Message::Control { space: 0, batch: vec![0xaa, 0xbb] }),
         ("frame-reached", Message::Reached { space: 0, offset: 300, digest: LogDigest::from_bytes([9; 16]) }),
         ("frame-accepted", answer(Verdict::Accepted)),
         ("frame-retry-later", answer(Verdict::RetryLater(RetryReason::MissingPredecessor))),

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::super::message::Message;
 use super::super::{CloseCode, CloseReason, DeviceInput, RelayInput};
 use super::world::{Log, World, space};
-use crate::batch::Lane;
-use crate::control::{RefuseReason, RetryReason, Verdict};
+use crate::batch::{Lane, SealedBatch};
+use crate::control::{QuarantineReason, RefuseReason, RetryReason, Verdict};
 use crate::id::Incarnation;
 
 /// Two phones, two spaces, and something recorded in each lane of each by both.
@@ -351,6 +351,145 @@ fn a_device_that_the_relay_turns_away_is_told_why() {
     }
     assert!(CloseReason::There(CloseCode::UnknownDevice).is_worth_another_try());
     assert!(!CloseReason::There(CloseCode::Revoked).is_worth_another_try());
+}
+
+#[test]
+fn control_batches_come_before_what_lies_before_them_and_once_more_in_their_turn() {
+    let mut world = World::new(3, &[space(1)]);
+    let first = world.phones[0].state(space(1));
+    sync(&mut world, 0);
+    for _ in 0..40 {
+        world.phones[1].record(space(1), Lane::Normal, 9_000);
+    }
+    sync(&mut world, 1);
+    let later = world.phones[0].state(space(1));
+    sync(&mut world, 0);
+    let link = world.connect(2);
+    world.run_until_quiet();
+    assert_eq!(world.links[link].control_ahead, [(later, 0)], "the first is in its turn anyway");
+    let turns: Vec<_> = world.links[link]
+        .down
+        .sent
+        .iter()
+        .filter_map(|frame| match Message::decode(frame) {
+            Ok(Message::Batch { batch, .. }) => crate::batch::unread_id(&batch),
+            _ => None,
+        })
+        .collect();
+    assert_eq!((turns.len(), turns[0], turns[41]), (42, first, later));
+    assert_eq!(world.links[link].up_to_date, 1);
+    assert_eq!(world.phones[2].batches(space(1)), world.log.batches(space(1)));
+}
+
+#[test]
+fn a_control_batch_that_comes_while_much_is_on_its_way_overtakes_it() {
+    let mut world = World::new(3, &[space(1)]);
+    world.bytes_a_second = Some(20_000);
+    for _ in 0..200 {
+        world.phones[1].record(space(1), Lane::Normal, 9_000);
+    }
+    sync(&mut world, 1);
+    let link = world.connect(2);
+    world.run_for(10_000);
+    let statement = world.phones[0].state(space(1));
+    let other = world.connect(0);
+    world.run_for(20_000);
+    let [(id, held)] = world.links[link].control_ahead[..] else { panic!("it did not come ahead") };
+    assert_eq!(id, statement);
+    assert!(held < 100, "{held} came before it");
+    world.run_for(120_000);
+    world.cut(other);
+    assert_eq!(world.phones[2].batches(space(1)), world.log.batches(space(1)));
+}
+
+#[test]
+fn what_goes_into_quarantine_is_sent_once_its_chain_goes_on_and_the_device_is_up_to_date() {
+    let mut world = recorded();
+    let late: Vec<_> = world.phones[0].spaces[&space(1)].own.iter().map(SealedBatch::id).collect();
+    let revoked = Verdict::Quarantined(QuarantineReason::Revoked);
+    late.iter().for_each(|batch| drop(world.log.verdicts.insert(*batch, revoked)));
+    let link = world.connect(0);
+    world.run_until_quiet();
+    assert_eq!(world.links[link].answered.len(), 4);
+    assert_eq!((world.links[link].up_to_date, world.links[link].progress.last().unwrap().held_back), (1, 0));
+    world.cut(link);
+    let link = world.connect(0);
+    world.run_until_quiet();
+    assert_eq!((world.links[link].answered.len(), world.links[link].quarantine_lost), (0, 0));
+    world.cut(link);
+    // A relay whose disk was put back has none of it.
+    world.log.quarantined.clear();
+    let link = world.connect(0);
+    world.run_until_quiet();
+    assert_eq!((world.links[link].answered.len(), world.links[link].quarantine_lost), (4, 1));
+    assert_eq!(world.log.quarantined[&space(1)].len(), 4);
+}
+
+#[test]
+fn a_quarantine_that_is_full_stops_a_chain_until_there_is_room() {
+    let mut world = recorded();
+    let late = world.phones[0].spaces[&space(1)].own[0].id();
+    world.log.verdicts.insert(late, Verdict::Refused(RefuseReason::QuarantineFull));
+    let link = world.connect(0);
+    world.run_for(60_000);
+    let answers = world.links[link].answered.len();
+    assert!(answers > 2, "it is offered again and again: {answers}");
+    assert_eq!(world.links[link].progress.last().unwrap().held_back, 1);
+    world.log.verdicts.clear();
+    world.run_for(300_000);
+    assert!(world.links[link].up_to_date > 0);
+}
+
+#[test]
+fn a_revoked_device_gets_control_batches_alone_and_what_it_sends_is_taken() {
+    let mut world = recorded();
+    sync(&mut world, 1);
+    let statement = world.phones[1].state(space(1));
+    world.phones[1].record(space(1), Lane::Normal, 100);
+    sync(&mut world, 1);
+    world.log.revoked.insert(world.phones[0].identity.device());
+    let link = world.connect(0);
+    world.run_for(2_000);
+    assert_eq!(world.links[link].revoked, [space(1), space(2)]);
+    let held: Vec<_> = world.phones[0].spaces[&space(1)].held.keys().copied().collect();
+    assert_eq!(held, [statement]);
+    assert!(world.phones[0].spaces[&space(2)].held.is_empty());
+    assert_eq!(world.phones[0].unsent(), 0);
+    assert_eq!(world.phones[0].spaces[&space(1)].cursor.unwrap().offset, 10);
+    assert!(world.links[link].up_to_date > 0);
+}
+
+#[test]
+fn a_device_hears_how_far_the_relays_newest_backup_goes() {
+    let mut world = recorded();
+    sync(&mut world, 0);
+    assert_eq!(world.phones[0].spaces[&space(1)].watermark, 0);
+    world.log.watermark = 3;
+    sync(&mut world, 0);
+    assert_eq!(world.phones[0].spaces[&space(1)].watermark, 3);
+}
+
+#[test]
+fn what_is_carried_for_others_goes_up_once_the_log_was_read_and_only_what_it_lacks() {
+    let mut world = World::new(3, &[space(1)]);
+    for len in [100, 200] {
+        world.phones[1].record(space(1), Lane::Normal, len);
+    }
+    let met = world.phones[1].spaces[&space(1)].own.clone();
+    // One of the two reaches the relay by itself; both were handed over in the desert.
+    world.phones[1].spaces.get_mut(&space(1)).unwrap().own.truncate(1);
+    sync(&mut world, 1);
+    world.phones[1].spaces.get_mut(&space(1)).unwrap().own = met.clone();
+    let carrier = world.phones[0].spaces.get_mut(&space(1)).unwrap();
+    carrier.held.extend(met.iter().map(|batch| (batch.id(), batch.clone())));
+    carrier.carried.extend(met.iter().map(SealedBatch::id));
+    sync(&mut world, 0);
+    assert_eq!(world.log.repeated, 0, "what the relay had was seen in its log first");
+    assert_eq!(world.log.batches(space(1)), met.iter().map(SealedBatch::id).collect());
+    assert!(world.phones[0].spaces[&space(1)].carried.is_empty());
+    // Its author learns from the heights that it has arrived.
+    sync(&mut world, 1);
+    assert_eq!((world.phones[1].unsent(), world.log.repeated), (0, 0));
 }
 
 #[derive(Debug, Clone)]

@@ -35,6 +35,8 @@ pub(super) struct Phone {
 pub(super) struct Replica {
     pub(super) own: Vec<SealedBatch>,
     pub(super) acknowledged: BTreeSet<BatchId>,
+    pub(super) quarantined: BTreeSet<BatchId>,
+    pub(super) watermark: u64,
     pub(super) held: BTreeMap<BatchId, SealedBatch>,
     /// What of it came from a peer, and is not known to be in the relay's log.
     pub(super) carried: BTreeSet<BatchId>,
@@ -55,6 +57,15 @@ impl Phone {
 
     /// Seals one batch of about `len` bytes that nothing can compress.
     pub(super) fn record(&mut self, space: SpaceId, lane: Lane, len: usize) -> BatchId {
+        self.seal(space, lane, len, BatchKind::Entries)
+    }
+
+    /// Seals one control batch, of which nobody here reads what it states.
+    pub(super) fn state(&mut self, space: SpaceId) -> BatchId {
+        self.seal(space, Lane::Urgent, 100, BatchKind::Control)
+    }
+
+    fn seal(&mut self, space: SpaceId, lane: Lane, len: usize, kind: BatchKind) -> BatchId {
         let replica = self.spaces.get_mut(&space).unwrap();
         let chain = ChainId::derive(self.identity.device(), self.incarnation, space, lane);
         let before = replica.own.iter().rfind(|batch| batch.chain() == chain);
@@ -73,12 +84,15 @@ impl Phone {
             seq,
             prev: before.map_or(BatchId::from_bytes([0; 32]), SealedBatch::id),
             control_head: BatchId::from_bytes([0; 32]),
-            kind: BatchKind::Entries,
+            kind,
             claimed_time: at(seq as i64),
             seed: [7; 16],
         };
-        let entries: Vec<_> =
-            noise.chunks(60_000).map(|bytes| Entry::Unknown { tag: 200, bytes: bytes.to_vec() }).collect();
+        let entry = |bytes: &[u8]| match kind {
+            BatchKind::Entries => Entry::Unknown { tag: 200, bytes: bytes.to_vec() },
+            BatchKind::Control => Entry::Control(bytes.to_vec()),
+        };
+        let entries: Vec<_> = noise.chunks(60_000).map(entry).collect();
         let batch = seal(spec, &entries).unwrap();
         replica.own.push(batch.clone());
         batch.id()
@@ -92,7 +106,12 @@ impl Phone {
     fn positions(&self) -> Vec<SpacePosition> {
         let position = |(space, replica): (&SpaceId, &Replica)| {
             let acknowledged = replica.own.iter().filter(|batch| replica.acknowledged.contains(&batch.id()));
-            SpacePosition { space: *space, cursor: replica.cursor, own: heights(acknowledged) }
+            SpacePosition {
+                space: *space,
+                cursor: replica.cursor,
+                own: heights(acknowledged),
+                quarantined: replica.quarantined.len() as u64,
+            }
         };
         self.spaces.iter().map(position).collect()
     }
@@ -114,7 +133,10 @@ impl Phone {
             })
         };
         let unsent = |(space, replica): (&SpaceId, &'_ Replica)| -> Vec<SealedBatch> {
-            let own = replica.own.iter().filter(|batch| !replica.acknowledged.contains(&batch.id()));
+            let is_there = |batch: &SealedBatch| {
+                replica.acknowledged.contains(&batch.id()) || replica.quarantined.contains(&batch.id())
+            };
+            let own = replica.own.iter().filter(|batch| !is_there(batch));
             let carried = replica.carried.iter().map(|id| &replica.held[id]);
             own.chain(carried.filter(|_| foreign.contains(space))).cloned().collect()
         };
@@ -146,6 +168,14 @@ impl Phone {
         DeviceSession::new(config, now)
     }
 
+    /// Whether everything up to an offset of a log is here.
+    fn holds(&self, log: &Log, space: SpaceId, offset: u64) -> bool {
+        let here = self.batches(space);
+        let is_restricted = log.revoked.contains(&self.identity.device());
+        let mut upto = log.spaces.get(&space).into_iter().flatten().filter(|(at, _)| *at <= offset);
+        is_restricted || upto.all(|(_, batch)| here.contains(&batch.id()))
+    }
+
     /// Everything held in a space, own and others'.
     pub(super) fn batches(&self, space: SpaceId) -> BTreeSet<BatchId> {
         let replica = &self.spaces[&space];
@@ -173,6 +203,10 @@ pub(super) struct Log {
     pub(super) id: LogId,
     /// Batches with their offsets.
     pub(super) spaces: BTreeMap<SpaceId, Vec<(u64, SealedBatch)>>,
+    pub(super) watermark: u64,
+    pub(super) revoked: BTreeSet<DeviceId>,
+    /// What was answered to be in quarantine.
+    pub(super) quarantined: BTreeMap<SpaceId, BTreeSet<BatchId>>,
     pub(super) strangers: BTreeSet<(DeviceId, SpaceId)>,
     pub(super) verdicts: BTreeMap<BatchId, Verdict>,
     /// Batches that came although they were there.
@@ -187,6 +221,9 @@ impl Log {
         Self {
             id: LogId::from_bytes([number; 16]),
             spaces: BTreeMap::new(),
+            watermark: 0,
+            revoked: BTreeSet::new(),
+            quarantined: BTreeMap::new(),
             strangers: BTreeSet::new(),
             verdicts: BTreeMap::new(),
             repeated: 0,
@@ -221,6 +258,9 @@ impl Log {
             return Verdict::Refused(RefuseReason::WrongSignature);
         }
         if let Some(verdict) = self.verdicts.get(&batch.id()) {
+            if matches!(verdict, Verdict::Quarantined(_)) {
+                self.quarantined.entry(batch.header().space).or_default().insert(batch.id());
+            }
             return *verdict;
         }
         let offset = self.head(batch.header().space) + 1;
@@ -267,6 +307,9 @@ impl Log {
                 at_cursor: self.digest_at(*space, claimed),
                 len_after_cursor: len(claimed),
                 len_total: len(0),
+                watermark: self.watermark,
+                is_revoked: self.revoked.contains(&device),
+                quarantined: self.quarantined.get(space).map_or(0, |ids| ids.len() as u64),
                 own: heights(
                     log.iter().map(|(_, batch)| batch).filter(|batch| batch.header().device == device),
                 ),
@@ -281,6 +324,7 @@ impl Log {
         after: u64,
         excluding: (DeviceId, Incarnation),
         len_max: usize,
+        control_only: bool,
     ) -> RelayInput {
         self.reads += 1;
         let (mut batches, mut reached, mut len) = (Vec::new(), None, 0);
@@ -291,7 +335,8 @@ impl Log {
             if offset <= after {
                 continue;
             }
-            if !is_by(batch, excluding.0, excluding.1) {
+            let is_left_out = control_only && batch.header().kind == BatchKind::Entries;
+            if !is_left_out && !is_by(batch, excluding.0, excluding.1) {
                 len += batch.as_bytes().len();
                 if !batches.is_empty() && len > len_max {
                     break;
@@ -301,6 +346,19 @@ impl Log {
             reached = Some((offset, digest));
         }
         RelayInput::Read { space, batches, reached }
+    }
+}
+
+impl Log {
+    /// Control batches that others lie before.
+    fn control_ahead(&self, space: SpaceId, position: u64, after: u64) -> RelayInput {
+        let log = self.spaces.get(&space).into_iter().flatten().filter(|(offset, _)| *offset > position);
+        let is_entries = |(_, batch): &&(u64, SealedBatch)| batch.header().kind == BatchKind::Entries;
+        let is_control = |(_, batch): &&(u64, SealedBatch)| batch.header().kind == BatchKind::Control;
+        let ahead = log.skip_while(|batch| !is_entries(batch)).filter(is_control);
+        let ahead = ahead.filter(|(offset, _)| *offset > after);
+        let batches = ahead.map(|(_, batch)| Arc::from(batch.as_bytes())).collect();
+        RelayInput::ControlRead { space, batches, reached: self.head(space) }
     }
 }
 
@@ -352,6 +410,10 @@ pub(super) struct Link {
     pub(super) resets: Vec<SpaceId>,
     pub(super) relay_heights: Vec<(SpaceId, Vec<OwnChain>)>,
     pub(super) not_member: Vec<SpaceId>,
+    pub(super) revoked: Vec<SpaceId>,
+    pub(super) quarantine_lost: usize,
+    /// Control batches that came ahead, and how many batches were held then.
+    pub(super) control_ahead: Vec<(BatchId, usize)>,
     /// The phone is too busy to store anything.
     pub(super) stalled: bool,
 }
@@ -403,6 +465,9 @@ impl World {
             resets: Vec::new(),
             relay_heights: Vec::new(),
             not_member: Vec::new(),
+            revoked: Vec::new(),
+            quarantine_lost: 0,
+            control_ahead: Vec::new(),
             stalled: false,
         });
         let link = self.links.len() - 1;
@@ -491,8 +556,16 @@ impl World {
                     self.news(space, head);
                     None
                 }
-                RelayOutput::ReadLog { space, after, excluding, len_max } => {
-                    Some(self.log.read(space, after, excluding, len_max))
+                RelayOutput::ReadLog { space, after, excluding, len_max, control_only } => {
+                    Some(self.log.read(space, after, excluding, len_max, control_only))
+                }
+                RelayOutput::ReadControl { space, position, after, .. } => {
+                    Some(self.log.control_ahead(space, position, after))
+                }
+                RelayOutput::Confirmed { space, offset } => {
+                    let phone = &self.phones[self.links[index].phone];
+                    assert!(phone.holds(&self.log, space, offset), "a relay believes too much");
+                    None
                 }
                 RelayOutput::Seen { unsent, .. } => {
                     link.seen.push(unsent);
@@ -612,7 +685,25 @@ impl Link {
                 }
                 self.acknowledged.push((batch, now));
             }
-            DeviceOutput::Answered { batch, verdict, .. } => self.answered.push((batch, verdict, now)),
+            DeviceOutput::Answered { space, batch, verdict } => {
+                if matches!(verdict, Verdict::Quarantined(_)) {
+                    phone.spaces.get_mut(&space).unwrap().quarantined.insert(batch);
+                }
+                self.answered.push((batch, verdict, now));
+            }
+            DeviceOutput::QuarantineLost { space } => {
+                phone.spaces.get_mut(&space).unwrap().quarantined.clear();
+                self.quarantine_lost += 1;
+            }
+            DeviceOutput::Revoked { space } => self.revoked.push(space),
+            DeviceOutput::Watermark { space, offset } => {
+                phone.spaces.get_mut(&space).unwrap().watermark = offset;
+            }
+            DeviceOutput::Control { space, batches } => {
+                let replica = phone.spaces.get_mut(&space).unwrap();
+                self.control_ahead.extend(batches.iter().map(|batch| (batch.id(), replica.held.len())));
+                replica.held.extend(batches.into_iter().map(|batch| (batch.id(), batch)));
+            }
             DeviceOutput::RelayHeights { space, heights } => {
                 let replica = phone.spaces.get_mut(&space).unwrap();
                 let is_held = |batch: &&SealedBatch| {

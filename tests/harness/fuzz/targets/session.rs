@@ -46,7 +46,12 @@ fn device_session() -> DeviceSession {
         nonce: [1; 16],
         incarnation: Incarnation::from_bytes([0, 0, 0, 0, 0, 0, 0, 9]),
         spaces: [space(1), space(2)]
-            .map(|space| barid_core::position::SpacePosition { space, cursor: None, own: Vec::new() })
+            .map(|space| barid_core::position::SpacePosition {
+                space,
+                cursor: None,
+                own: Vec::new(),
+                quarantined: 0,
+            })
             .into(),
         unsent: 3,
     };
@@ -93,6 +98,9 @@ fn perform_relay(session: &mut RelaySession, now: Timestamp, log: &[SealedBatch]
                         at_cursor: None,
                         len_after_cursor: len,
                         len_total: len,
+                        watermark: 0,
+                        is_revoked: false,
+                        quarantined: 0,
                         own: Vec::new(),
                     }
                 };
@@ -123,7 +131,10 @@ fn perform_relay(session: &mut RelaySession, now: Timestamp, log: &[SealedBatch]
                 let reached = batches.last().map(|last| (last.offset, last.digest));
                 RelayInput::Read { space, batches, reached }
             }
-            RelayOutput::Seen { .. } | RelayOutput::WakeAt(_) => continue,
+            RelayOutput::ReadControl { space, .. } => {
+                RelayInput::ControlRead { space, batches: Vec::new(), reached: log.len() as u64 }
+            }
+            RelayOutput::Confirmed { .. } | RelayOutput::Seen { .. } | RelayOutput::WakeAt(_) => continue,
             RelayOutput::Closed(reason) => {
                 happened ^= signal(reason.code().map(|code| kind(&code)));
                 continue;
