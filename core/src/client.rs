@@ -23,7 +23,7 @@ use crate::engine::Link;
 use crate::id::DeviceId;
 use crate::identity::Identity;
 use crate::limits::{HANDSHAKE_MS_MAX, RETRY_DELAY_MS_MAX};
-use crate::protocol::Backoff;
+use crate::protocol::{Backoff, CloseCode};
 use crate::store::{Store, Watch};
 
 pub use enrol::EnrolError;
@@ -179,7 +179,9 @@ fn wait_after(
     status.send_modify(|status| {
         status.phase = Phase::Waiting;
         status.next_try = Some(clock().plus_millis(i64::try_from(delay_ms).unwrap_or(i64::MAX)));
-        status.error = Some(error);
+        // That a link must be opened anew is no trouble to anybody.
+        let is_anew = matches!(&error, SyncError::Closed(reason) if reason.code() == Some(CloseCode::Reopen));
+        status.error = (!is_anew).then_some(error);
     });
     Duration::from_millis(delay_ms)
 }

@@ -3,18 +3,24 @@
 //! A [`Link`] is one connection's worth of work: bytes and local changes go in, frames come out.
 //! Whoever owns a socket drives it; so do the tests, with no socket at all. It is the only place
 //! that knows both the protocol and the store.
+//!
+//! Where the relay turns out to know more of this file than the file itself, the file takes a new
+//! name ([`Store::begin_incarnation`]) and the link ends, to be opened anew under that name: nobody
+//! is asked, and nothing is lost.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use crate::batch::SealedBatch;
 use crate::clock::Timestamp;
-use crate::control::Verdict;
-use crate::id::DeviceId;
+use crate::control::{QuarantineReason, RefuseReason, Verdict};
+use crate::id::{BatchId, DeviceId, Incarnation, SpaceId};
 use crate::identity::Identity;
+use crate::position::OwnChain;
 use crate::protocol::{
     CloseReason, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, SessionProgress,
 };
-use crate::store::{IngestError, Store, StoreError};
+use crate::store::{IngestError, StoppedBy, Store, StoreError};
 
 /// What the owner of a socket tells a link.
 #[derive(Debug)]
@@ -53,6 +59,14 @@ pub struct Link {
     turned_down: Option<Verdict>,
     revoked: bool,
     closed: Option<CloseReason>,
+    /// What the file was called when the link began.
+    incarnation: Incarnation,
+    /// What the relay holds of this device's chains, where that is not what was thought.
+    own_at_relay: BTreeMap<SpaceId, Vec<OwnChain>>,
+    /// Spaces that the relay does not let this device into.
+    left: BTreeSet<SpaceId>,
+    /// What the link began with is no longer so.
+    is_outdated: bool,
 }
 
 /// How many records the relay does not hold, counted now and then: counting reads all of them.
@@ -75,14 +89,9 @@ impl Link {
         now: Timestamp,
     ) -> Result<Self, LinkError> {
         let unsent = store.unsent_records()?;
-        let config = DeviceSessionConfig {
-            identity,
-            relay,
-            nonce,
-            incarnation: store.incarnation(),
-            spaces: store.positions()?,
-            unsent,
-        };
+        let incarnation = store.incarnation();
+        let config =
+            DeviceSessionConfig { identity, relay, nonce, incarnation, spaces: store.positions()?, unsent };
         let mut link = Self {
             session: DeviceSession::new(config, now),
             store: store.clone(),
@@ -94,6 +103,10 @@ impl Link {
             turned_down: None,
             revoked: false,
             closed: None,
+            incarnation,
+            own_at_relay: BTreeMap::new(),
+            left: BTreeSet::new(),
+            is_outdated: false,
         };
         link.perform(now)?;
         Ok(link)
@@ -167,8 +180,13 @@ impl Link {
     /// Performs outputs until none is left; performing one may cause more.
     fn perform(&mut self, now: Timestamp) -> Result<(), LinkError> {
         while let Some(output) = self.session.poll_output() {
+            // Where the file has another name by now, the link was begun under a wrong one.
+            self.is_outdated |= self.store.incarnation() != self.incarnation;
             if let Some(input) = self.perform_one(output, now)? {
                 self.session.handle(input, now);
+            }
+            if std::mem::take(&mut self.is_outdated) {
+                self.session.handle(DeviceInput::Reopen, now);
             }
         }
         Ok(())
@@ -182,7 +200,11 @@ impl Link {
         match output {
             DeviceOutput::Send(frame) => self.frames.push_back(frame),
             DeviceOutput::Wanted { sent, foreign, budget_len } => {
-                let (batches, exhausted) = self.store.outgoing(&sent, &foreign, budget_len)?;
+                self.settle(&foreign)?;
+                let (batches, exhausted) = match self.is_outdated {
+                    true => (Vec::new(), true),
+                    false => self.store.outgoing(&sent, &foreign, budget_len)?,
+                };
                 return Ok(Some(DeviceInput::Outgoing { batches, exhausted }));
             }
             DeviceOutput::Ingest { space, batches, unread, cursor } => {
@@ -190,18 +212,29 @@ impl Link {
                 for (offset, bytes) in &unread {
                     self.store.keep_unread(space, *offset, bytes, None)?;
                 }
-                self.store.ingest(space, &batches, Some(cursor))?;
+                match self.store.ingest(space, &batches, Some(cursor)) {
+                    Ok(_) => {}
+                    Err(error) if self.is_own_past(&error, &batches) => self.go_back(space, &error)?,
+                    Err(error) => return Err(error.into()),
+                }
                 return Ok(Some(DeviceInput::Ingested { space }));
             }
             DeviceOutput::Acknowledged { batch, .. } => {
                 self.store.acknowledge(&[batch])?;
                 self.count(now)?;
             }
-            DeviceOutput::RelayHeights { space, heights } => self.store.relay_heights(space, &heights)?,
+            DeviceOutput::RelayHeights { space, heights } => {
+                match self.store.relay_heights(space, &heights) {
+                    Err(StoreError::BehindRelay) => self.begin_anew()?,
+                    compared => compared?,
+                }
+                self.own_at_relay.insert(space, heights);
+            }
             DeviceOutput::ResetCursor { space } => self.store.reset_cursor(space)?,
             DeviceOutput::Answered { space: _, batch, verdict } => {
                 tracing::warn!(%batch, ?verdict, "the relay did not take a batch");
                 self.turned_down = Some(verdict);
+                self.is_outdated |= self.meet_fork(batch, verdict)?;
             }
             // Each comes again at its offset.
             DeviceOutput::Control { .. } => {}
@@ -211,7 +244,8 @@ impl Link {
                 self.revoked = true;
             }
             DeviceOutput::NotMember { space } => {
-                tracing::warn!(%space, "the relay does not let us into a space")
+                tracing::warn!(%space, "the relay does not let us into a space");
+                self.left.insert(space);
             }
             DeviceOutput::Progress(progress) => {
                 self.progress = progress;
@@ -225,6 +259,73 @@ impl Link {
             DeviceOutput::Closed(reason) => self.closed = Some(reason),
         }
         Ok(None)
+    }
+
+    /// Settles what it can of this device's earlier incarnations: where the relay holds nothing of
+    /// them that is not here, at once; elsewhere when the log was read as far as it went.
+    fn settle(&mut self, read: &[SpaceId]) -> Result<(), LinkError> {
+        for space in self.store.unsettled_spaces()? {
+            if self.left.contains(&space) || self.is_outdated {
+                continue;
+            }
+            let at_relay = self.own_at_relay.get(&space).map(Vec::as_slice).unwrap_or_default();
+            let is_lacking = self.store.lacks_own(space, at_relay)?;
+            if is_lacking && !read.contains(&space) {
+                continue;
+            }
+            // A copy of this file under the same name wrote to the log, and the relay sends no name
+            // its own batches.
+            if is_lacking && self.store.read_again(space)? {
+                self.is_outdated = true;
+                continue;
+            }
+            self.store.settle_orphans(space)?;
+        }
+        Ok(())
+    }
+
+    fn begin_anew(&mut self) -> Result<(), LinkError> {
+        self.store.begin_incarnation()?;
+        self.is_outdated = true;
+        Ok(())
+    }
+
+    /// Whether an ingest stopped at what this device wrote, under its present name or an earlier one.
+    fn is_own_past(&self, error: &IngestError, batches: &[(u64, SealedBatch)]) -> bool {
+        let IngestError::Stopped { stopped, .. } = error else { return false };
+        let is_own = |(_, batch): &(u64, SealedBatch)| {
+            batch.id() == stopped.batch && Some(batch.header().device) == self.store.device()
+        };
+        stopped.by != StoppedBy::OtherSpace && batches.iter().any(is_own)
+    }
+
+    fn go_back(&mut self, space: SpaceId, error: &IngestError) -> Result<(), LinkError> {
+        if matches!(error, IngestError::Stopped { source: StoppedBy::RolledBack, .. }) {
+            return self.begin_anew();
+        }
+        // Batches of the chain passed by while it was written under its own name.
+        self.store.unsettle(space)?;
+        self.store.read_again(space)?;
+        self.is_outdated = true;
+        Ok(())
+    }
+
+    /// Whether the relay holds another branch of a chain of this device's: then either this file is
+    /// not the only one of its name, or the heights that the link began with are too old.
+    fn meet_fork(&self, batch: BatchId, verdict: Verdict) -> Result<bool, LinkError> {
+        let is_fork = matches!(
+            verdict,
+            Verdict::Refused(RefuseReason::Fork) | Verdict::Quarantined(QuarantineReason::Fork)
+        );
+        match self.store.name_of_own(batch)?.filter(|_| is_fork) {
+            None => Ok(false),
+            Some(name) => {
+                if name == self.store.incarnation() {
+                    self.store.begin_incarnation()?;
+                }
+                Ok(true)
+            }
+        }
     }
 }
 
@@ -250,7 +351,7 @@ mod tests {
 
         let mut link = Link::begin(&store, identity, relay.device(), [1; 16], now).unwrap();
         let mut session = RelaySession::new(RelaySessionConfig { identity: relay, nonce: [2; 16] }, now);
-        let refused = Verdict::Refused(RefuseReason::Fork);
+        let refused = Verdict::Refused(RefuseReason::Malformed);
         for _ in 0..8 {
             while let Some(frame) = link.next_frame() {
                 session.handle(RelayInput::Frame(frame), now);

@@ -6,6 +6,7 @@ mod api;
 mod hostile;
 mod kills;
 mod merge;
+mod phone_back;
 mod restore;
 mod tls;
 mod urgent;

@@ -64,6 +64,8 @@ pub enum DeviceInput {
     Tick,
     /// The device wants to end the link.
     Close,
+    /// What the device told as the link began is no longer so: it must be opened anew.
+    Reopen,
     /// The carrier broke: nothing can be sent any more.
     Cut,
 }
@@ -278,6 +280,7 @@ impl DeviceSession {
             }
             DeviceInput::Tick => self.tick(now),
             DeviceInput::Close => self.close(CloseCode::Done),
+            DeviceInput::Reopen => self.close(CloseCode::Reopen),
             DeviceInput::Cut => self.end(CloseReason::Cut),
         }
         self.settle(now);
@@ -430,6 +433,8 @@ impl DeviceSession {
         // A clock set back must not silence the timers until it has caught up.
         self.heard = self.heard.min(now);
         self.began = self.began.min(now);
+        self.reported.1 = self.reported.1.min(now);
+        self.uploads.set_time(now);
         if matches!(self.phase, Phase::Open) {
             self.downloads.hand_on(&mut self.outputs);
             self.uploads.let_foreign(self.downloads.read_to_the_opening());

@@ -204,6 +204,15 @@ impl Uploads {
         self.chains.values().filter_map(|chain| chain.until()).min()
     }
 
+    /// Takes the time in: where the clock was set back, no chain waits for it to catch up.
+    pub(super) fn set_time(&mut self, now: Timestamp) {
+        for chain in self.chains.values_mut() {
+            if let Some(Stop::Until(until)) = &mut chain.stop {
+                *until = (*until).min(now.plus_millis(chain.delay_ms.max(OFFER_AGAIN_MS_MIN)));
+            }
+        }
+    }
+
     /// Lets chains go on whose time has come, from what the relay holds of them.
     pub(super) fn tick(&mut self, now: Timestamp) {
         let on_their_way = &self.on_their_way;

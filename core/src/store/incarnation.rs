@@ -16,14 +16,14 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::error::StoreError;
 use super::lock::beside;
 use super::open::OpenError;
 use super::{Store, StoreConfig, Writing, meta, set_meta, space};
 use crate::batch::Lane;
-use crate::id::{Incarnation, RecordId, SpaceId};
+use crate::id::{BatchId, Incarnation, RecordId, SpaceId};
 use crate::position::OwnChain;
 
 /// Bytes of a token.
@@ -171,6 +171,31 @@ impl Store {
                 }
             }
             Ok(space::number(connection, space)?.is_none())
+        })
+    }
+
+    /// Notes that a space's log has something of this device that is not here.
+    pub(crate) fn unsettle(&self, space: SpaceId) -> Result<(), StoreError> {
+        self.inner.transaction(|writing| {
+            let sql = "INSERT INTO unsettled (space, read_again) SELECT id, 0 FROM space WHERE space = ?1
+                ON CONFLICT DO NOTHING";
+            writing.transaction.execute(sql, [space.as_bytes()])?;
+            Ok(())
+        })
+    }
+
+    /// Under which name this device wrote a batch, if it is its own and here.
+    pub(crate) fn name_of_own(&self, batch: BatchId) -> Result<Option<Incarnation>, StoreError> {
+        let Some(device) = self.device() else { return Ok(None) };
+        self.inner.read(|connection| {
+            let sql = "SELECT c.incarnation FROM batch b JOIN chain c ON c.id = b.chain
+                WHERE b.batch = ?1 AND c.device = ?2";
+            Ok(connection
+                .prepare_cached(sql)?
+                .query_row((batch.as_bytes(), device.as_bytes()), |row| {
+                    row.get(0).map(Incarnation::from_bytes)
+                })
+                .optional()?)
         })
     }
 

@@ -41,6 +41,10 @@ impl Attempts {
     /// Counts an attempt, or says after how many seconds the next may be made.
     pub(crate) fn begin(&self, name: &str, from: IpAddr, now: Timestamp) -> Result<(), u64> {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        // A clock that was set back must lock nobody out until it has caught up.
+        for window in windows.values_mut().filter(|window| window.began > now) {
+            window.began = now;
+        }
         let bounded =
             [(by_name(name), self.max), (by_address(from), self.max.saturating_mul(ADDRESS_FACTOR))];
         for (counted, max) in &bounded {
@@ -124,6 +128,15 @@ mod tests {
         }
         assert_eq!(attempts.begin("yet another", address(9), NOW), Err(600));
         assert_eq!(attempts.begin("yet another", address(9), NOW.plus_millis(WINDOW_MS)), Ok(()));
+    }
+
+    #[test]
+    fn a_clock_set_back_locks_nobody_out_for_longer() {
+        let attempts = Attempts::new(1);
+        assert_eq!(attempts.begin("salma", address(1), NOW), Ok(()));
+        let back = NOW.plus_millis(-365 * 24 * 3_600_000);
+        assert_eq!(attempts.begin("salma", address(1), back), Err(600));
+        assert_eq!(attempts.begin("salma", address(1), back.plus_millis(WINDOW_MS)), Ok(()));
     }
 
     #[test]

@@ -267,6 +267,20 @@ fn a_batch_that_is_asked_to_wait_stops_its_chain_alone_and_is_offered_again() {
 }
 
 #[test]
+fn a_clock_set_back_keeps_no_chain_waiting() {
+    let mut world = recorded();
+    let waiting = world.phones[0].spaces[&space(1)].own[1].id();
+    world.log.verdicts.insert(waiting, Verdict::RetryLater(RetryReason::UnknownDevice));
+    let link = world.connect(0);
+    world.run_until_quiet();
+    world.log.verdicts.clear();
+    world.set_clocks_back(365 * 24 * 3_600_000);
+    world.run_for(10_000);
+    assert_eq!(world.links[link].up_to_date, 1);
+    assert_eq!(world.phones[0].unsent(), 0);
+}
+
+#[test]
 fn a_batch_that_is_refused_twice_stops_its_chain_for_the_link_and_no_other() {
     let mut world = recorded();
     let refused = world.phones[0].spaces[&space(1)].own[1].id();

@@ -620,6 +620,17 @@ impl World {
         true
     }
 
+    /// Sets every clock back. The timers run out all the same.
+    pub(super) fn set_clocks_back(&mut self, ms: i64) {
+        self.now = self.now.plus_millis(-ms);
+        for index in 0..self.links.len() {
+            let link = &mut self.links[index];
+            (link.up.free_at, link.down.free_at) = (None, None);
+            self.tell_device(index, DeviceInput::Tick);
+            self.tell_relay(index, RelayInput::Tick);
+        }
+    }
+
     /// Runs until no frame is on its way; no timer fires.
     pub(super) fn run_until_quiet(&mut self) {
         let mut steps = 0;
