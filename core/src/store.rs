@@ -24,6 +24,7 @@ mod observe;
 mod open;
 mod orphan;
 mod outgoing;
+mod poison;
 mod progress;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
@@ -141,8 +142,10 @@ impl Store {
             None => (open::open_memory()?, None),
         };
         let begun = begin(&mut connection, &config)?;
+        let unreadable = |source| OpenError::Unreadable { source: Box::new(source) };
+        poison::read_note(&mut connection, &config).map_err(unreadable)?;
         let store = Self::new(connection, config, begun, lock);
-        store.read_unread().map_err(|source| OpenError::Unreadable { source: Box::new(source) })?;
+        store.read_unread().and_then(|()| store.try_set_aside()).map_err(unreadable)?;
         Ok(store)
     }
 

@@ -50,10 +50,28 @@ pub struct IngestReport {
     pub waiting: u32,
     /// Batches refused, each with its reason in the store.
     pub refused: u32,
+    /// Batches set aside, because the process died at them before.
+    pub set_aside: u32,
     /// Who belongs to the space is not what it was.
     pub membership_changed: bool,
     /// How far the log is held now.
     pub cursor: Option<Cursor>,
+}
+
+impl IngestReport {
+    /// Adds what came of an ingest that followed.
+    pub(super) fn add(&mut self, after: Self) {
+        self.changed.extend(after.changed);
+        self.changed.sort_unstable();
+        self.changed.dedup();
+        self.taken += after.taken;
+        self.held += after.held;
+        self.waiting += after.waiting;
+        self.refused += after.refused;
+        self.set_aside += after.set_aside;
+        self.membership_changed |= after.membership_changed;
+        self.cursor = after.cursor.or(self.cursor);
+    }
 }
 
 /// Where an ingest stopped. Everything before is committed.
@@ -124,6 +142,16 @@ impl Store {
     /// Takes in batches as a relay's log has them, each with its offset, and moves the cursor with
     /// them. On an error in the middle, what came before is kept and the cursor stays.
     pub fn ingest(
+        &self,
+        space: SpaceId,
+        batches: &[(u64, SealedBatch)],
+        cursor: Option<Cursor>,
+    ) -> Result<IngestReport, IngestError> {
+        self.ingest_noted(space, batches, cursor)
+    }
+
+    /// Takes batches in, in one transaction.
+    pub(super) fn ingest_together(
         &self,
         space: SpaceId,
         batches: &[(u64, SealedBatch)],

@@ -32,6 +32,8 @@ pub struct Counts {
     pub refused: u64,
     /// Batches held that need a newer version of this program.
     pub unread: u64,
+    /// Batches held at which this program died, again and again: the next version tries them.
+    pub set_aside: u64,
 }
 
 /// The number of a space, if it was joined.
@@ -260,7 +262,7 @@ impl Store {
             (SELECT count(*) FROM waiting_entry) + (SELECT count(*) FROM batch WHERE state > 0 AND state = 1),
             (SELECT count(*) FROM refused_entry) + (SELECT count(*) FROM refused_batch),
             (SELECT count(*) FROM unread) + (SELECT count(*) FROM batch WHERE state > 0 AND state = 2),
-            (SELECT count(*) FROM orphan)"
+            (SELECT count(*) FROM orphan), (SELECT count(*) FROM set_aside)"
         );
         self.inner.read(|connection| {
             Ok(connection.prepare_cached(&sql)?.query_row([], |row| {
@@ -274,6 +276,7 @@ impl Store {
                     refused: count(5)?,
                     unread: count(6)?,
                     orphans: count(7)?,
+                    set_aside: count(8)?,
                 })
             })?)
         })

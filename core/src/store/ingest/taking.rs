@@ -147,7 +147,8 @@ impl<'a, 'b> Ingest<'a, 'b> {
     }
 
     fn is_unread(&self, batch: BatchId) -> Result<bool, StoreError> {
-        let sql = "SELECT EXISTS (SELECT 1 FROM unread WHERE batch = ?1)";
+        let sql = "SELECT EXISTS (SELECT 1 FROM unread WHERE batch = ?1)
+            OR EXISTS (SELECT 1 FROM set_aside WHERE batch = ?1)";
         Ok(self.writing.transaction.prepare_cached(sql)?.query_row([batch.as_bytes()], |row| row.get(0))?)
     }
 

@@ -185,3 +185,18 @@ CREATE TABLE unread (
     log_offset INTEGER NOT NULL,
     bytes      BLOB NOT NULL
 ) STRICT;
+
+-- Batches at which the process died while it took them in, alone or among others.
+CREATE TABLE suspect (
+    batch   BLOB PRIMARY KEY,
+    deaths  INTEGER NOT NULL, -- how often while it was alone
+    version TEXT NOT NULL     -- of the program
+) STRICT, WITHOUT ROWID;
+
+-- Batches of those that were not taken in, for another version of the program.
+CREATE TABLE set_aside (
+    batch      BLOB PRIMARY KEY,
+    space      INTEGER NOT NULL, -- space.id
+    log_offset INTEGER,
+    bytes      BLOB NOT NULL
+) STRICT;
