@@ -70,3 +70,10 @@ CREATE TABLE quarantine (
     bytes       BLOB               -- as sealed, but for what was erased; NULL once discarded
 ) STRICT;
 CREATE INDEX quarantine_by_seq ON quarantine (chain, seq);
+
+-- What was decided on this relay. Each hash covers the entry and the hash before it.
+CREATE TABLE trail (
+    number INTEGER PRIMARY KEY,  -- from 1, without a gap
+    entry  BLOB NOT NULL,        -- who did what when, as deterministic CBOR
+    hash   BLOB NOT NULL
+) STRICT;

@@ -12,6 +12,7 @@ mod erasure;
 pub mod quarantine;
 pub mod reader;
 pub mod sqlite;
+pub mod trail;
 pub mod writer;
 
 use std::collections::BTreeMap;

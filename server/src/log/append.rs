@@ -13,13 +13,15 @@ use barid_core::control::branch::{self, Link};
 use barid_core::control::{Membership, QuarantineReason, RefuseReason, RetryReason, Verdict, seal_control};
 use barid_core::id::{BatchId, ChainId, DeviceId, Incarnation, LogDigest, SpaceId};
 use barid_core::identity::Identity;
+use barid_core::position::OwnChain;
 use rusqlite::{Transaction, params};
 
 use super::chain::{Branches, ChainRow, Move, NOTHING};
 use super::quarantine::{self, QuarantineLimits};
 use super::reader::{checksum, to_sql};
+use super::trail::Decision;
 use super::writer::{Known, KnownSpace, up_to_date};
-use super::{LogError, Outcome, VerifiedBatch, erasure, verify};
+use super::{LogError, Outcome, VerifiedBatch, erasure, trail, verify};
 
 /// A statement to be signed and appended by this relay itself.
 #[derive(Debug, Clone)]
@@ -91,6 +93,24 @@ impl<'a> Append<'a> {
     pub fn membership(&mut self, space: SpaceId) -> Result<Option<Arc<Membership>>, LogError> {
         let known = up_to_date(self.transaction, self.known, space)?;
         Ok(known.map(|known| Arc::clone(&known.state.membership)))
+    }
+
+    /// How far a device's chains stand in a space, of every incarnation.
+    pub fn heights(&mut self, space: SpaceId, device: DeviceId) -> Result<Vec<OwnChain>, LogError> {
+        let Some(known) = up_to_date(self.transaction, self.known, space)? else { return Ok(Vec::new()) };
+        let chains = ChainRow::of_device(self.transaction, known.number, device)?;
+        let standing = chains.into_iter().filter(|chain| chain.seq > 0).map(|chain| OwnChain {
+            incarnation: chain.incarnation,
+            lane: chain.lane,
+            seq: chain.seq,
+            batch: chain.head,
+        });
+        Ok(standing.collect())
+    }
+
+    /// Notes in the audit trail what is done in this transaction.
+    pub fn note(&mut self, decision: &Decision) -> Result<(), LogError> {
+        trail::note(self.transaction, self.now, decision)
     }
 
     /// Judges a batch, and appends it or puts it into quarantine if that is what becomes of it.

@@ -12,6 +12,7 @@ use barid_core::position::OwnChain;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params, params_from_iter};
 
+use super::trail::{self, TrailEntry};
 use super::{Excluding, LogError, LoggedBatch, Page, QuarantinedBatch, quarantine};
 
 /// Connections kept for the next reader.
@@ -214,6 +215,11 @@ impl LogReader {
             chains.sort_unstable();
             Ok(chains)
         })
+    }
+
+    /// The audit trail, and the place of its first entry that is not as it was written, if any.
+    pub fn trail(&self) -> Result<(Vec<TrailEntry>, Option<u64>), LogError> {
+        self.with(|connection| Ok(trail::read(connection)?))
     }
 
     fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T, LogError>) -> Result<T, LogError> {

@@ -180,6 +180,11 @@ impl LogWriter {
         Ok(result)
     }
 
+    /// Whether what was erased is still in the write-ahead log; [`Self::refresh`] tries again.
+    pub fn has_traces(&self) -> bool {
+        self.has_traces
+    }
+
     /// Empties the write-ahead log, which still holds what the file itself has erased.
     fn leave_no_traces(&mut self) -> Result<(), LogError> {
         if self.has_traces {
