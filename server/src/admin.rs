@@ -4,21 +4,29 @@
 pub mod backup;
 pub mod check;
 mod copy;
+pub mod device;
 pub mod enrol;
+pub mod erase;
 pub mod init;
 pub mod manifest;
 pub mod organisation;
+pub mod quarantine;
 pub mod restore;
+mod signers;
 
 use std::io;
 
 use barid_core::control::StatementError;
 use barid_core::enrolment::EnrolmentError;
+use barid_core::id::SpaceId;
 
 use crate::accounts::AccountError;
+use crate::data_dir::DataDir;
 use crate::enrolment::EnrolError;
 use crate::keys::KeyError;
 use crate::log::LogError;
+use crate::log::reader::LogReader;
+use crate::log::trail::TrailEntry;
 use crate::relay_db::OpenRelayDbError;
 use crate::tls::TlsError;
 
@@ -40,6 +48,32 @@ pub enum AdminError {
     /// Several organisations have this name.
     #[error("several organisations are called `{0}`: give the id")]
     AmbiguousOrganisation(String),
+    /// No device is called so.
+    #[error("there is no device `{0}`: see `barid device list` for labels and ids")]
+    UnknownDevice(String),
+    /// Several devices are meant.
+    #[error("`{0}` may mean several devices: give the id, or more of its beginning")]
+    AmbiguousDevice(String),
+    /// No space has this name or id.
+    #[error(
+        "there is no space `{0}` on this relay: give its name in either language or its id; there are: {1}"
+    )]
+    UnknownSpace(String, String),
+    /// Several spaces have this name.
+    #[error("several spaces are called `{0}`: give the id")]
+    AmbiguousSpace(String),
+    /// Whose statement it would have to be is not here.
+    #[error(
+        "the key that may decide this in the space {0} is not in this data directory: \
+         lay the organisation's key file into `organisations`, or decide it at the relay that has it"
+    )]
+    NoSigner(SpaceId),
+    /// Its statements are never taken back.
+    #[error("`{0}` is the key of an administrator or an organisation: it cannot be revoked")]
+    NotRevocable(String),
+    /// There is nothing to decide on.
+    #[error("nothing of `{0}` that could be {1} is in quarantine: see `barid quarantine list`")]
+    NothingQuarantined(String, &'static str),
     /// The joint space is missing from the log.
     #[error("the log has no joint space")]
     NoJointSpace,
@@ -70,6 +104,14 @@ pub enum AdminError {
     /// A name is out of its bounds.
     #[error("writing a statement about the names given")]
     Statement(#[from] StatementError),
+}
+
+/// The audit trail, and the place of its first entry that is not as it was written, if any.
+pub fn trail(data: &DataDir) -> Result<(Vec<TrailEntry>, Option<u64>), AdminError> {
+    if !data.is_initialised() {
+        return Err(AdminError::NotInitialised(data.root().display().to_string()));
+    }
+    Ok(LogReader::open(&data.log_db())?.trail()?)
 }
 
 #[cfg(test)]

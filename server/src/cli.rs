@@ -1,6 +1,7 @@
 //! The commands and their help. What they do is in the library; here is only what they say.
 
 mod backup;
+mod decide;
 mod demo;
 mod recover;
 mod say;
@@ -89,6 +90,26 @@ enum Command {
     /// Add an account for the dashboard, or set its password anew.
     #[command(subcommand)]
     Account(AccountCommand),
+
+    /// List the devices, or revoke one that is lost.
+    #[command(subcommand)]
+    Device(decide::DeviceCommand),
+
+    /// See what revoked devices wrote after that, and adopt or discard it.
+    #[command(subcommand)]
+    Quarantine(decide::QuarantineCommand),
+
+    /// Erase a record: its content is deleted on the relay and on every device, for good.
+    ///
+    /// A signed statement stays, so that the record does not come back with a phone that was away. The
+    /// chain of signatures goes on holding. The relay may be running.
+    Erase(decide::EraseArgs),
+
+    /// Print the audit trail: who revoked, adopted, discarded or erased what, and when.
+    ///
+    /// Each entry is bound to all before it. Keep the hash of the last line elsewhere: as long as a later
+    /// trail goes on from it, nothing before it was changed or left out.
+    Trail,
 
     /// Copy everything that the relay keeps into a new folder, while it runs.
     ///
@@ -252,6 +273,22 @@ impl Cli {
                 Ok(())
             }
             Command::Account(command) => change_account(&settings(&Flags::default())?, command),
+            Command::Device(command) => {
+                settings(&Flags::default())?;
+                decide::about_devices(&data, command)
+            }
+            Command::Quarantine(command) => {
+                settings(&Flags::default())?;
+                decide::about_quarantine(&data, command)
+            }
+            Command::Erase(args) => {
+                settings(&Flags::default())?;
+                decide::erase_record(&data, &args)
+            }
+            Command::Trail => {
+                settings(&Flags::default())?;
+                decide::print_trail(&data)
+            }
             Command::Backup(args) => {
                 settings(&Flags::default())?;
                 backup::back_up(&data, &args)

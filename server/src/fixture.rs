@@ -72,7 +72,11 @@ impl World {
 
     /// Enrols a phone of the first or second organisation.
     pub(crate) fn phone(&mut self, organisation: usize, label: &str) -> Phone {
-        let identity = Arc::new(Identity::generate());
+        self.phone_of(Arc::new(Identity::generate()), organisation, label)
+    }
+
+    /// The same for a phone whose key the test keeps.
+    pub(crate) fn phone_of(&mut self, identity: Arc<Identity>, organisation: usize, label: &str) -> Phone {
         let device = identity.device();
         let organisation = self.organisations[organisation];
         let signer = Arc::new(keys::load(&self.data.organisation_key(organisation)).unwrap());

@@ -78,6 +78,9 @@ pub enum Finding {
     /// The log.
     #[error("log.db: {0}")]
     Log(Fault),
+    /// The audit trail was changed, or something was left out of it.
+    #[error("log.db: the audit trail is not as it was written from entry {0} on")]
+    Trail(u64),
     /// A key.
     #[error("{0}")]
     Key(KeyError),
@@ -204,6 +207,9 @@ fn check_log(data: &DataDir, findings: &mut Vec<Finding>) -> Option<Audited> {
     let audited = open_to_read(&data.log_db()).and_then(|connection| audit(&connection, &mut faults));
     let has_faults = !faults.is_empty();
     findings.extend(faults.into_iter().map(Finding::Log));
+    if let Ok((_, Some(number))) = LogReader::open(&data.log_db()).and_then(|log| log.trail()) {
+        findings.push(Finding::Trail(number));
+    }
     match audited {
         Ok(audited) => (is_sound && !has_faults).then_some(audited),
         Err(cause) => {

@@ -25,7 +25,7 @@ pub struct Device {
     /// Its organisation.
     #[schema(required)]
     pub organisation: Option<OrganisationName>,
-    /// `active`, or what its organisation made of it since.
+    /// `active`, `revoked`, or what its organisation made of it since.
     #[schema(example = "active")]
     pub state: String,
     /// When this relay logged its enrolment.

@@ -85,6 +85,9 @@ impl Names {
                 },
                 spaces: Vec::new(),
             });
+            if membership.is_revoked(device.device) {
+                known.state = "revoked".to_owned();
+            }
             known.spaces.push((id, membership.admitted_by(device.device)));
         }
     }
