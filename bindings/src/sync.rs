@@ -234,7 +234,8 @@ impl From<SyncError> for SyncFailure {
     fn from(error: SyncError) -> Self {
         match error {
             SyncError::Unreachable => Self::Unreachable,
-            SyncError::Certificate => Self::Certificate,
+            // Either way nobody has proved to be the relay.
+            SyncError::Certificate | SyncError::Unencrypted => Self::Certificate,
             SyncError::NotARelay => Self::NotARelay,
             SyncError::Cut => Self::Cut,
             SyncError::Closed(reason) => Self::Closed { why: reason.to_string() },

@@ -11,8 +11,8 @@ mod tls;
 mod transport;
 
 use std::fmt;
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::{Arc, OnceLock};
+use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -74,11 +74,17 @@ impl Client {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (status_tx, status) = watch::channel(SyncStatus::default());
         let recorded = commands.clone();
+        // What the sync stores itself is no reason to look for something to send.
+        let syncing = Arc::new(OnceLock::<ThreadId>::new());
+        let own = Arc::clone(&syncing);
         let changes = store.subscribe_with(move |_| {
-            recorded.send(Command::LocalChange).ok();
+            if own.get() != Some(&std::thread::current().id()) {
+                recorded.send(Command::LocalChange).ok();
+            }
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("barid-sync".to_owned()).spawn(move || {
+            syncing.set(std::thread::current().id()).ok();
             runtime.block_on(run(&store, &config, &clock, inbox, &status_tx));
             // A name that is still being looked up must not hold whoever drops the client.
             runtime.shutdown_background();

@@ -337,8 +337,7 @@ fn serve(config: Config) -> anyhow::Result<()> {
     let served = runtime.block_on(async {
         let server = Server::bind(config, false).await?.with_worker(materialiser::this_program()?);
         say(format_args!("listening on {}", server.url()))?;
-        server.run(stop()).await;
-        anyhow::Ok(())
+        Ok(server.run(stop()).await?)
     });
     // A task that blocks must not keep a stopped relay from ending.
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

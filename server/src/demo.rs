@@ -88,7 +88,7 @@ pub async fn run(options: Options, stop: impl Future<Output = ()> + Send) -> any
         }
     };
     relay_stop.begin();
-    relay.await.context("stopping the relay")?;
+    relay.await.context("stopping the relay")??;
     say(&lived.context("the phones stopped")??);
     Ok(())
 }

@@ -8,6 +8,7 @@
 mod append;
 pub mod audit;
 mod chain;
+mod damage;
 mod erasure;
 pub mod quarantine;
 pub mod reader;

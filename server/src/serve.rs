@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
@@ -33,9 +33,9 @@ use crate::data_dir::{DataDir, ServeLock, Serving};
 use crate::enrolment::Enrolments;
 use crate::keys::{self, KeyError};
 use crate::live::Live;
-use crate::log::LogError;
 use crate::log::quarantine::QuarantineLimits;
 use crate::log::sqlite::{SqliteLog, SqliteLogOptions};
+use crate::log::{Log as _, LogError, LogState};
 use crate::materialiser;
 use crate::relay::Links;
 use crate::relay_db::{OpenRelayDbError, RelayDb};
@@ -59,6 +59,9 @@ pub enum ServeError {
     /// The log cannot be opened.
     #[error("opening the log")]
     Log(#[from] LogError),
+    /// The thread that writes the log is gone: nothing could be taken any more.
+    #[error("the thread that writes the log has ended; see the traces before this")]
+    LogEnded,
     /// The relay's own database cannot be opened.
     #[error("opening the accounts")]
     RelayDb(#[from] OpenRelayDbError),
@@ -174,9 +177,12 @@ impl Server {
         &self.app
     }
 
-    /// Serves until `stop` ends, then lets connections finish within the configured time.
-    pub async fn run(self, stop: impl Future<Output = ()> + Send) {
+    /// Serves until `stop` ends, then lets connections finish within the configured time. Ends by itself,
+    /// with an error, if the log can be written no more: whoever started it can start it again.
+    pub async fn run(self, stop: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
         let Self { app, listener, tls, worker, _lock } = self;
+        let mut log_state = app.log.state();
+        let mut served = Ok(());
         let config = Arc::clone(&app.config);
         let shutdown = app.shutdown.clone();
         let materialising = worker.map(|program| materialiser::start(&app, program));
@@ -189,6 +195,11 @@ impl Server {
         loop {
             let accepted = tokio::select! {
                 () = &mut stop => break,
+                () = log_has_ended(&mut log_state) => {
+                    tracing::error!("the thread that writes the log has ended");
+                    served = Err(ServeError::LogEnded);
+                    break;
+                }
                 Some(_) = connections.join_next(), if !connections.is_empty() => continue,
                 accepted = accept(&listener, &places) => accepted,
             };
@@ -226,13 +237,18 @@ impl Server {
             materialising.join().await;
         }
         tracing::info!("stopped");
+        served
     }
+}
+
+/// Waits until nobody writes the log any more.
+async fn log_has_ended(state: &mut watch::Receiver<Arc<LogState>>) {
+    while state.changed().await.is_ok() {}
 }
 
 /// Binds, serves until `stop` ends, and returns. For those who need not know the address before.
 pub async fn serve(config: Config, stop: impl Future<Output = ()> + Send) -> Result<(), ServeError> {
-    Server::bind(config, false).await?.run(stop).await;
-    Ok(())
+    Server::bind(config, false).await?.run(stop).await
 }
 
 async fn accept(

@@ -62,6 +62,9 @@ pub enum SyncError {
     /// The relay's certificate is not the one of the enrolment code.
     #[error("connecting to the relay: its certificate is not the pinned one")]
     Certificate,
+    /// The address is another machine's and would be spoken to in the clear.
+    #[error("connecting to the relay: links to another machine are encrypted, and this address is not")]
+    Unencrypted,
     /// The address answered, but not as a relay does.
     #[error("connecting to the relay: the address does not answer as a relay")]
     NotARelay,

@@ -1,6 +1,7 @@
 //! One websocket to a relay: bytes in, bytes out, nothing known of what they mean.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +45,14 @@ async fn connect_unbounded(address: &RelayAddress) -> Result<WebSocket, SyncErro
     let bare_host = host.trim_start_matches('[').trim_end_matches(']');
     let secure = uri.scheme_str() == Some("wss");
     let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
+    if !secure && bare_host.parse::<IpAddr>().is_ok_and(|address| !address.is_loopback()) {
+        return Err(SyncError::Unencrypted);
+    }
     let tcp = TcpStream::connect((bare_host, port)).await.map_err(|_| SyncError::Unreachable)?;
+    // A name may stand for any address; nothing was said yet.
+    if !secure && !tcp.peer_addr().is_ok_and(|peer| peer.ip().is_loopback()) {
+        return Err(SyncError::Unencrypted);
+    }
     // Small frames must not wait for one another: an SOS is one of them.
     tcp.set_nodelay(true).map_err(|_| SyncError::Unreachable)?;
     let stream: Box<dyn Stream> = if secure {
@@ -67,6 +75,29 @@ async fn connect_unbounded(address: &RelayAddress) -> Result<WebSocket, SyncErro
             _ => SyncError::NotARelay,
         })?;
     Ok(socket)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn another_machine_is_never_spoken_to_in_the_clear() {
+        for (url, error) in [
+            ("ws://192.0.2.1:7600", SyncError::Unencrypted),
+            ("ws://[2001:db8::1]:7600", SyncError::Unencrypted),
+            ("http://192.0.2.1:7600", SyncError::Unencrypted),
+            ("wss://192.0.2.1:7600", SyncError::Unreachable),
+            // Nobody listens there.
+            ("ws://127.0.0.1:9", SyncError::Unreachable),
+            ("ws://[::1]:9", SyncError::Unreachable),
+        ] {
+            let address = RelayAddress { url: url.to_owned(), certificate_pin: None };
+            let refused = connect(&address, Duration::from_millis(200)).await;
+            assert_eq!(refused.err(), Some(error), "{url}");
+        }
+    }
 }
 
 fn tls_failure(error: &io::Error) -> SyncError {

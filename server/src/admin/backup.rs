@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use barid_core::batch;
-use barid_core::clock::Timestamp;
+use barid_core::clock::{Timestamp, system_clock};
 use barid_core::id::to_hex;
 use rusqlite::Connection;
 
@@ -17,6 +17,7 @@ use super::copy::{CopyError, content_of, copy_database, copy_file};
 use super::manifest::{FORMAT, ListedFile, Manifest, Versions, heads};
 use crate::data_dir::{DataDir, sync_dir};
 use crate::keys::{self, KeyError};
+use crate::log::writer::LogWriter;
 
 /// No backup was made.
 #[derive(Debug, thiserror::Error)]
@@ -68,12 +69,30 @@ pub fn backup(data: &DataDir, to: &Path, now: Timestamp) -> Result<Manifest, Bac
     let made = make(data, &unfinished, now).and_then(|manifest| {
         at(to, fs::rename(&unfinished, to))?;
         at(to, sync_dir(parent(to)))?;
+        set_watermark(data, &manifest);
         Ok(manifest)
     });
     if made.is_err() {
         let _ = fs::remove_dir_all(&unfinished);
     }
     made
+}
+
+/// Lets the relay say to devices how far a backup has its log. The backup is good without it.
+fn set_watermark(data: &DataDir, manifest: &Manifest) {
+    let noted = LogWriter::open(&data.log_db(), system_clock()).and_then(|mut log| {
+        log.transact(|append| {
+            for space in &manifest.spaces {
+                if let Ok(id) = space.space.parse() {
+                    append.set_watermark(id, space.head)?;
+                }
+            }
+            Ok(())
+        })
+    });
+    if let Err(error) = noted {
+        tracing::warn!(error = &error as &dyn std::error::Error, "devices will not hear of the backup");
+    }
 }
 
 fn parent(path: &Path) -> &Path {

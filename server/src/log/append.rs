@@ -21,7 +21,7 @@ use super::quarantine::{self, QuarantineLimits};
 use super::reader::{checksum, to_sql};
 use super::trail::Decision;
 use super::writer::{Known, KnownSpace, up_to_date};
-use super::{LogError, Outcome, VerifiedBatch, erasure, trail, verify};
+use super::{LogError, Outcome, VerifiedBatch, damage, erasure, trail, verify};
 
 /// A statement to be signed and appended by this relay itself.
 #[derive(Debug, Clone)]
@@ -147,9 +147,12 @@ impl<'a> Append<'a> {
     }
 
     /// A batch that came before, unless its bytes are wanted again.
-    fn held(&self, chain: &ChainRow, batch: &SealedBatch) -> Result<Option<Outcome>, LogError> {
+    fn held(&mut self, chain: &ChainRow, batch: &SealedBatch) -> Result<Option<Outcome>, LogError> {
         let (seq, id) = (batch.header().seq, batch.id());
         if let Some(offset) = chain.offset_of(self.transaction, seq, id)? {
+            if chain.damaged_from == Some(seq) {
+                return Ok(Some(Outcome::Appended { offset: self.mend(chain, batch)? }));
+            }
             return Ok(Some(Outcome::AlreadyHeld { offset }));
         }
         Ok(quarantine::reason(self.transaction, id)?.map(Outcome::Quarantined))
@@ -263,7 +266,17 @@ impl<'a> Append<'a> {
     /// Brings the log in line with what stands of a chain.
     fn settle(&mut self, space: SpaceId, chain: &ChainRow, membership: &Membership) -> Result<(), LogError> {
         let bound = membership.bound(chain.device, chain.incarnation, chain.lane);
-        let (moves, (seq, head)) = Branches::of(self.transaction, chain, bound.clone())?.settle();
+        let (moves, (seq, head)) = loop {
+            let (moves, end) = Branches::of(self.transaction, chain, bound.clone())?.settle();
+            let rising = moves.iter().filter_map(|one| match one {
+                Move::Rise(id) => Some(*id),
+                _ => None,
+            });
+            // What the disk has spoiled is as good as not held: its sender will be asked for it again.
+            if !quarantine::drop_spoiled(self.transaction, rising)? {
+                break (moves, end);
+            }
+        };
         let has_moved = !moves.is_empty();
         for one in moves {
             self.carry(chain, one, &bound)?;
@@ -298,6 +311,38 @@ impl<'a> Append<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Looks at a batch of which a reader said that the disk has spoiled it: neither it nor what
+    /// follows in its chain is served from now on, and its author hears that it is not here.
+    pub(super) fn note_damage(&mut self, space: SpaceId, offset: u64) -> Result<(), LogError> {
+        let Some(known) = up_to_date(self.transaction, self.known, space)? else { return Ok(()) };
+        let Some((chain, seq)) = damage::at(self.transaction, known.number, offset)? else { return Ok(()) };
+        tracing::error!(
+            %space, offset,
+            "the disk has spoiled a batch: it is left out with what follows it in its chain, until it is sent again"
+        );
+        damage::set_from(self.transaction, chain, Some(seq))
+    }
+
+    /// Takes the place of spoiled bytes: the batch and what follows it in its chain are appended again,
+    /// for readers have passed their old offsets. Gives the new one.
+    fn mend(&mut self, chain: &ChainRow, batch: &SealedBatch) -> Result<u64, LogError> {
+        let (seq, mut offset) = (batch.header().seq, None);
+        let mut damaged_from = None;
+        for row in damage::rows_from(self.transaction, chain.number, seq)? {
+            let kept = if row.seq == seq { Some(batch.clone()) } else { row.sound() };
+            let Some(kept) = kept else {
+                damaged_from = Some(row.seq);
+                break;
+            };
+            damage::empty(self.transaction, row.number)?;
+            let place = self.append(chain, &kept, true)?;
+            offset = offset.or(Some(place));
+        }
+        damage::set_from(self.transaction, chain.number, damaged_from)?;
+        tracing::info!(device = %chain.device, seq, "a batch that the disk had spoiled is here again");
+        offset.ok_or(LogError::Contradiction { offset: 0 })
     }
 
     fn chain_for(&self, batch: &SealedBatch, chain: Option<ChainRow>) -> Result<ChainRow, LogError> {

@@ -91,6 +91,18 @@ pub enum Fault {
         /// What its batches amount to.
         found: u64,
     },
+    /// A chain is not served from some batch on: the disk has spoiled its bytes.
+    #[error(
+        "space {space}: the chain {chain:?} is not served from its batch {seq} on, whose bytes are spoiled"
+    )]
+    Spoiled {
+        /// The space.
+        space: SpaceId,
+        /// The chain.
+        chain: ChainId,
+        /// The batch's place in it.
+        seq: u64,
+    },
     /// Something is missing from a batch, and nothing was erased in its space.
     #[error("space {space}, offset {offset}: something is missing from it, and nothing was erased here")]
     Missing {
@@ -200,14 +212,17 @@ struct Chain {
     id: ChainId,
     stated: (u64, BatchId),
     reached: (u64, BatchId),
+    damaged_from: Option<u64>,
 }
 
 fn chains(connection: &Connection, space: i64) -> rusqlite::Result<BTreeMap<i64, Chain>> {
-    let mut statement = connection.prepare("SELECT number, id, seq, head FROM chain WHERE space = ?1")?;
+    let mut statement =
+        connection.prepare("SELECT number, id, seq, head, damaged_from FROM chain WHERE space = ?1")?;
     let rows = statement.query_map([space], |row| {
         let stated = (row.get::<_, i64>(2)?.unsigned_abs(), BatchId::from_bytes(row.get(3)?));
         let reached = (0, BatchId::from_bytes([0; 32]));
-        Ok((row.get(0)?, Chain { id: ChainId::from_bytes(row.get(1)?), stated, reached }))
+        let damaged_from = row.get::<_, Option<i64>>(4)?.map(i64::unsigned_abs);
+        Ok((row.get(0)?, Chain { id: ChainId::from_bytes(row.get(1)?), stated, reached, damaged_from }))
     })?;
     rows.collect()
 }
@@ -427,6 +442,10 @@ impl<'a> Reading<'a> {
         }
         if stated.digest != self.digest {
             self.faults.push(Fault::Digest { space });
+        }
+        for chain in self.chains.values() {
+            let spoiled = chain.damaged_from.map(|seq| Fault::Spoiled { space, chain: chain.id, seq });
+            self.faults.extend(spoiled);
         }
         let differs = |chain: &&Chain| chain.stated != chain.reached;
         for chain in self.chains.values().filter(differs) {

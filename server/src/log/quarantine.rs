@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::chain::{ChainRow, link};
 use super::reader::to_sql;
-use super::{LogError, QuarantinedBatch};
+use super::{LogError, QuarantinedBatch, verify};
 
 /// How much one device may have in quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +109,25 @@ pub(super) fn take_from_log(connection: &Connection, row: i64, bound: &Bound) ->
     let sql = "UPDATE batch SET stands = 0, bytes = NULL, checksum = NULL WHERE number = ?1";
     connection.prepare_cached(sql)?.execute([row])?;
     Ok(())
+}
+
+/// Drops those of these batches whose bytes are not what was signed; whether there were any.
+pub(super) fn drop_spoiled(
+    connection: &Connection,
+    batches: impl Iterator<Item = BatchId>,
+) -> Result<bool, LogError> {
+    let mut has_dropped = false;
+    for batch in batches {
+        let sql = "SELECT bytes FROM quarantine WHERE id = ?1";
+        let bytes: Vec<u8> =
+            connection.prepare_cached(sql)?.query_row([batch.as_bytes()], |row| row.get(0))?;
+        if let Err(error) = SealedBatch::parse(bytes).and_then(verify) {
+            tracing::error!(%batch, %error, "the disk has spoiled a batch in quarantine");
+            connection.execute("DELETE FROM quarantine WHERE id = ?1", [batch.as_bytes()])?;
+            has_dropped = true;
+        }
+    }
+    Ok(has_dropped)
 }
 
 /// Takes a batch out of quarantine.

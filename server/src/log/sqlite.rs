@@ -54,6 +54,7 @@ type Work = Box<dyn FnOnce(&mut Append<'_>) -> Result<(), LogError> + Send>;
 enum Request {
     Append { batch: VerifiedBatch, reply: oneshot::Sender<Result<Outcome, AppendError>> },
     Work { work: Work, reply: oneshot::Sender<Result<(), LogError>> },
+    Damaged { space: SpaceId, offset: u64 },
     LookAround,
     Close { reply: oneshot::Sender<()> },
 }
@@ -162,7 +163,14 @@ impl Log for SqliteLog {
         len_max: usize,
         excluding: Excluding,
     ) -> BoxFuture<'_, Result<Page, LogError>> {
-        Box::pin(self.read(move |reader| reader.read_after(space, after, len_max, excluding)))
+        Box::pin(async move {
+            let page = self.read(move |reader| reader.read_after(space, after, len_max, excluding)).await?;
+            for offset in &page.damaged {
+                // If the queue is full, the next reader says so again.
+                let _ = self.requests.try_send(Request::Damaged { space, offset: *offset });
+            }
+            Ok(page)
+        })
     }
 
     fn read_control_after(
@@ -236,6 +244,12 @@ impl Thread {
                         let result = self.transact(work);
                         let _ = reply.send(result);
                         None
+                    }
+                    Request::Damaged { space, offset } => {
+                        self.append(std::mem::take(&mut group));
+                        // Its failure is traced, and the next reader says so again.
+                        let _ = self.transact(|append| append.note_damage(space, offset));
+                        queue.try_recv().ok()
                     }
                     Request::LookAround => queue.try_recv().ok(),
                     Request::Close { reply } => {

@@ -14,6 +14,7 @@ use super::writer::{LogWriter, OwnStatements};
 use super::*;
 use crate::admin::organisation::{Founded, Names};
 
+mod damage;
 mod erasure;
 mod quarantine;
 

@@ -85,6 +85,8 @@ impl LogWriter {
              WHERE key IN ('log', 'incarnation')",
             params![crate::secret::random::<16>(), crate::secret::random::<8>()],
         )?;
+        // What it was copied from has all of it.
+        connection.execute("UPDATE space SET watermark = head", [])?;
         Self::over(connection, clock)
     }
 

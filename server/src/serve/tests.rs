@@ -16,7 +16,7 @@ struct Relay {
     app: App,
     url: String,
     stop: Option<oneshot::Sender<()>>,
-    served: tokio::task::JoinHandle<()>,
+    served: tokio::task::JoinHandle<Result<(), ServeError>>,
 }
 
 const PASSWORD: &str = "a long password";
@@ -247,7 +247,7 @@ async fn a_relay_that_is_told_to_stop_stops_and_leaves_a_closed_log() {
     let idle = tokio::net::TcpStream::connect(relay.app.address).await.unwrap();
     assert_eq!(relay.get("/livez").await.status, 200);
     relay.stop.take().unwrap().send(()).unwrap();
-    tokio::time::timeout(Duration::from_secs(15), &mut relay.served).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(15), &mut relay.served).await.unwrap().unwrap().unwrap();
     assert!(relay.app.shutdown.is_begun());
     assert!(tokio::net::TcpStream::connect(relay.app.address).await.is_err());
     drop(idle);
@@ -328,7 +328,7 @@ async fn a_phone_enrols_over_tls_by_the_pin_of_its_code_alone() {
     });
     phone.await.unwrap();
     stop.send(()).unwrap();
-    served.await.unwrap();
+    served.await.unwrap().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -368,6 +368,96 @@ async fn a_phone_whose_batch_the_log_could_not_store_is_told_and_tries_again() {
     client.request();
     let done = status.wait_for(|status| status.phase == Phase::UpToDate);
     assert_eq!(tokio::time::timeout(patience, done).await.unwrap().unwrap().unsent_records, 0);
+    tokio::task::spawn_blocking(move || drop(client)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_whose_log_is_written_by_nobody_ends_with_an_error() {
+    let relay = relay(Flags::default()).await;
+    let log = relay.app.log.clone();
+    let broken: Result<(), _> = log.transact(|_| panic!("what no thread survives")).await;
+    assert!(broken.is_err());
+    let patience = Duration::from_secs(20);
+    let ended = tokio::time::timeout(patience, relay.served).await.unwrap().unwrap();
+    assert!(matches!(ended, Err(ServeError::LogEnded)), "{ended:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoke_cuts_a_link_at_once_and_the_next_one_takes_what_the_device_sends_into_quarantine() {
+    use barid_core::client::Phase;
+
+    use crate::log::Log as _;
+
+    let relay = relay(Flags::default()).await;
+    let state = Arc::clone(&relay.app.log.state().borrow());
+    let organisation = state.spaces.values().find_map(|space| space.membership.organisations().next());
+    let organisation = organisation.unwrap().id;
+    let config = Arc::clone(&relay.app.config);
+    let phone = tokio::task::spawn_blocking(move || {
+        let code = crate::admin::enrol::enrol(&config, None, organisation, "P1").unwrap();
+        let phone = barid_core::device::Device::open(barid_core::device::DeviceConfig {
+            path: None,
+            seed: [1; 32].into(),
+            kinds: barid_core::model::Kinds::built_in(),
+            clock: system_clock(),
+        })
+        .unwrap();
+        phone.enrol(&code, "").unwrap();
+        phone
+    });
+    let phone = phone.await.unwrap();
+    let (space, key) = (phone.store().default_space().unwrap().unwrap(), phone.store().device().unwrap());
+    let put = |title: &str| {
+        let fields = barid_core::model::Fields::from([("title".to_owned(), title.into())]);
+        phone.store().write(|w| w.put(space, "event", None, fields)).unwrap()
+    };
+    put("before");
+    let client = phone.sync().unwrap();
+    let mut status = client.status();
+    let patience = Duration::from_secs(20);
+    let is_done = |status: &barid_core::client::SyncStatus| status.phase == Phase::UpToDate;
+    tokio::time::timeout(patience, status.wait_for(is_done)).await.unwrap().unwrap();
+    let spaces = relay.app.log.state().borrow().spaces.keys().copied().collect::<Vec<_>>();
+    let chains = relay.app.log.own_chains(space, key).await.unwrap();
+    let cut: Vec<_> = chains
+        .iter()
+        .map(|chain| barid_core::control::Cut {
+            incarnation: chain.incarnation,
+            lane: chain.lane,
+            seq: chain.seq,
+            batch: chain.batch,
+        })
+        .collect();
+    let head = relay.app.log.state().borrow().spaces[&space].head;
+
+    // As another process would, such as `barid device revoke`.
+    let signer = Arc::new(keys::load(&relay.app.data.organisation_key(organisation)).unwrap());
+    let mut writer = crate::log::writer::LogWriter::open(&relay.app.data.log_db(), system_clock()).unwrap();
+    let statements = barid_core::control::revoke_device(key, "seized", cut).unwrap();
+    writer
+        .transact(|append| {
+            spaces.iter().try_for_each(|space| {
+                let (signer, statements) = (Arc::clone(&signer), statements.clone());
+                let own = crate::log::writer::OwnStatements { space: *space, signer, statements };
+                append.statements(&own).map(drop)
+            })
+        })
+        .unwrap();
+    let is_cut = |status: &barid_core::client::SyncStatus| status.phase != Phase::UpToDate;
+    tokio::time::timeout(Duration::from_secs(1), status.wait_for(is_cut)).await.unwrap().unwrap();
+    put("after");
+    let reader = relay.app.log.reader().clone();
+    let taken = async {
+        while reader.quarantined_of(space, key).unwrap() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(patience, taken).await.unwrap();
+    tokio::time::timeout(patience, status.wait_for(is_done)).await.unwrap().unwrap();
+    let aside = reader.quarantined(space).unwrap();
+    assert_eq!(aside.len(), 1);
+    assert_eq!(reader.head(space).unwrap(), head + 1, "the revoke, and nothing else");
+    assert!(phone.store().membership(space).unwrap().is_revoked(key), "the phone knows");
     tokio::task::spawn_blocking(move || drop(client)).await.unwrap();
 }
 

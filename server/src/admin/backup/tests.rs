@@ -104,6 +104,25 @@ fn a_backup_is_private_whole_and_restores_the_same_log_under_a_new_id() {
 }
 
 #[test]
+fn devices_hear_how_far_the_newest_backup_has_the_log() {
+    let mut world = busy();
+    let watermarks = |data: &DataDir| -> Vec<(u64, u64)> {
+        let state = LogWriter::open(&data.log_db(), system_clock()).unwrap().state();
+        state.spaces.values().map(|space| (space.watermark, space.head)).collect()
+    };
+    assert!(watermarks(&world.data).iter().all(|(watermark, _)| *watermark == 0));
+    let (folder, root) = backed_up(&world);
+    let covered = watermarks(&world.data);
+    assert!(covered.iter().all(|(watermark, head)| watermark == head && *head > 0), "{covered:?}");
+    let phone = world.phone(0, "late");
+    phone.put("event", event("other", "not in the backup", 90));
+    world.take(&phone);
+    assert!(watermarks(&world.data).iter().zip(&covered).all(|(now, then)| now.0 == then.0));
+    restore(&folder, &root).unwrap();
+    assert_eq!(watermarks(&DataDir::new(&root)), covered);
+}
+
+#[test]
 fn a_backup_is_never_written_over_anything_and_leaves_nothing_when_it_fails() {
     let world = busy();
     let (folder, _) = backed_up(&world);
