@@ -2,6 +2,7 @@
 //! the tests use them as the command line does.
 
 pub mod backup;
+pub mod bundle;
 pub mod check;
 mod copy;
 pub mod device;

@@ -1,6 +1,7 @@
 //! The commands and their help. What they do is in the library; here is only what they say.
 
 mod backup;
+mod bundle;
 mod decide;
 mod demo;
 mod recover;
@@ -134,6 +135,21 @@ enum Command {
     /// data directory that is removed afterwards. Prints what it finds, one line each. The exit code is
     /// 0 if all is well and 1 if not.
     Check,
+
+    /// Write what a phone, or another relay, may have into a file, to be carried by hand.
+    ///
+    /// The bundle is encrypted to whom it is for: whoever finds the USB stick can read nothing. A phone
+    /// gets the spaces that it is a member of; a key that this relay knows nothing of gets the spaces
+    /// named with --space. The relay may be running.
+    Export(bundle::ExportArgs),
+
+    /// Take in a bundle that a phone, or another relay, made for this relay.
+    ///
+    /// Every batch is verified and judged as one that comes over a link; what is new is appended to the
+    /// log, and a running relay passes it on at once. Of a file that is torn or damaged, all that is
+    /// whole before the damage is taken in, and what is missing is named. The exit code is 0 only if all
+    /// is in the log, or in quarantine.
+    Import(bundle::ImportArgs),
 
     /// Bring back what a damaged database of a device still holds.
     ///
@@ -299,6 +315,11 @@ impl Cli {
                 settings(&Flags::default())?;
                 backup::look(&data)
             }
+            Command::Export(args) => {
+                settings(&Flags::default())?;
+                bundle::export(&data, &args)
+            }
+            Command::Import(args) => bundle::import(&settings(&Flags::default())?, &args),
             Command::Recover(args) => {
                 settings(&Flags::default())?;
                 recover::run(&args)

@@ -21,7 +21,7 @@ pub struct TrailEntry {
     pub number: u64,
     /// When, by the relay's clock.
     pub at: Timestamp,
-    /// What was done: `revoke`, `adopt`, `discard`, `erase`.
+    /// What was done: `revoke`, `adopt`, `discard`, `erase`, `export`, `import`.
     pub action: String,
     /// Who did it, as the operating system calls them; not proved.
     pub by: String,
@@ -45,14 +45,18 @@ pub struct Decision {
 impl TrailEntry {
     /// What it was done to, as one line for people.
     pub fn details_text(&self) -> String {
-        let text = |value: &Value| match value {
-            Value::Bytes(bytes) => to_hex(bytes),
-            Value::Int(number) => number.to_string(),
-            value => value.as_text().unwrap_or_default().to_owned(),
-        };
         let line: Vec<_> =
             self.details.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
         line.join(" ")
+    }
+}
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::Bytes(bytes) => to_hex(bytes),
+        Value::Int(number) => number.to_string(),
+        Value::List(values) => values.iter().map(text).collect::<Vec<_>>().join(","),
+        value => value.as_text().unwrap_or_default().to_owned(),
     }
 }
 

@@ -1,0 +1,374 @@
+//! Bundles of the relay: its log in a file for a phone or for another relay, and back.
+//!
+//! Both work beside a running relay, as `barid enrol` does: reading takes one snapshot at a time, and
+//! what is appended here the relay finds in its log.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use barid_core::batch::{BatchKind, Header, Lane};
+use barid_core::bundle::{
+    BundleError, BundleItem, BundleReader, BundleWriteError, BundleWriter, FileError, Manifest, MissingRun,
+    missing, write_file,
+};
+use barid_core::clock::{Timestamp, system_clock};
+use barid_core::control::{DeviceStatement, QuarantineReason, RefuseReason, RetryReason, Verdict};
+use barid_core::id::{DeviceId, SpaceId};
+use barid_core::limits::{BUNDLE_BATCHES_MAX, RELAY_READ_LEN_MAX};
+use barid_core::model::{Fields, Value};
+
+use super::AdminError;
+use super::signers::operator;
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::keys;
+use crate::log::quarantine::QuarantineLimits;
+use crate::log::reader::LogReader;
+use crate::log::trail::Decision;
+use crate::log::writer::LogWriter;
+use crate::log::{LogState, LoggedBatch, Outcome, VerifiedBatch, verify};
+use crate::secret::random;
+
+/// Batches that are appended in one transaction.
+const GROUP_LEN: usize = 64;
+
+/// A bundle is not made, or not taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleCommandError {
+    /// The relay's own files.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// No device has this label or id, and it is no key.
+    #[error("no device is called `{0}`; give its label, its id or the beginning of it, or a key")]
+    UnknownDevice(String),
+    /// Several devices have this label.
+    #[error("several devices are called `{0}`: give the id")]
+    AmbiguousDevice(String),
+    /// A key of which nothing is known gets what it is told to get, and nothing by itself.
+    #[error("{0} is no device of this relay: say which spaces it may have with --space")]
+    Unnamed(DeviceId),
+    /// There is no such space.
+    #[error("there is no space {0}")]
+    UnknownSpace(SpaceId),
+    /// A device that is a member of other spaces only.
+    #[error("the device is no member of the space {0}")]
+    NotMember(SpaceId),
+    /// The file is there already, or the disk failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// It cannot be written.
+    #[error(transparent)]
+    Write(#[from] BundleWriteError),
+    /// It cannot be read.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+}
+
+impl From<crate::log::LogError> for BundleCommandError {
+    fn from(error: crate::log::LogError) -> Self {
+        Self::Admin(error.into())
+    }
+}
+
+/// What went into a bundle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exported {
+    /// Whom it is for.
+    pub recipient: DeviceId,
+    /// What the recipient is called here, if it is a device of this relay.
+    pub label: Option<String>,
+    /// The spaces, each with whether the recipient gets more than its control batches.
+    pub spaces: Vec<(SpaceId, bool)>,
+    /// Batches.
+    pub batches: u64,
+    /// Their bytes.
+    pub len: u64,
+    /// Batches that this relay's disk has spoiled, and so cannot give.
+    pub damaged: u64,
+}
+
+/// What became of the batches of a bundle.
+#[derive(Debug, Default)]
+pub struct Imported {
+    /// When it was made, by the clock of who made it.
+    pub created: Option<Timestamp>,
+    /// How many batches it should hold.
+    pub batches_total: u64,
+    /// New in the log.
+    pub appended: u64,
+    /// In the log already.
+    pub held: u64,
+    /// Kept in quarantine, by reason.
+    pub quarantined: Vec<(QuarantineReason, u64)>,
+    /// Not taken yet, by reason.
+    pub retry: Vec<(RetryReason, u64)>,
+    /// Never to be taken, by reason.
+    pub refused: Vec<(RefuseReason, u64)>,
+    /// What the bundle should hold and does not.
+    pub missing: Vec<MissingRun>,
+    /// What is wrong with the file, if its end was not reached.
+    pub damage: Option<BundleError>,
+}
+
+impl Imported {
+    /// Whether everything came whole and is in the log, or in quarantine.
+    pub fn is_whole(&self) -> bool {
+        self.damage.is_none() && self.missing.is_empty() && self.retry.is_empty() && self.refused.is_empty()
+    }
+}
+
+/// Writes everything that a recipient may have into a new file. `to` is a device's label or id, or a
+/// key that this relay knows nothing of, such as another relay's, which gets the spaces named.
+pub fn export(
+    data: &DataDir,
+    to: &str,
+    spaces: &[SpaceId],
+    path: &Path,
+) -> Result<Exported, BundleCommandError> {
+    initialised(data)?;
+    let mut writer = LogWriter::open(&data.log_db(), system_clock())?;
+    let state = writer.state();
+    let (recipient, label) = find(&state, to)?;
+    let spaces = permitted(&state, recipient, spaces)?;
+    let log = LogReader::open(&data.log_db())?;
+    let mut manifest = Manifest::new((system_clock())());
+    let damaged = each(&log, &spaces, |logged| {
+        manifest.add(&logged.batch);
+        Ok(())
+    })?;
+    if manifest.count() > BUNDLE_BATCHES_MAX {
+        return Err(BundleWriteError::TooMany(manifest.count()).into());
+    }
+    // Noted before the file is there: nothing leaves without a trace, though a disk that fails may
+    // leave a trace of what never left.
+    writer.transact(|append| append.note(&exporting(recipient, &spaces, &manifest)))?;
+    drop(writer);
+    write_file(path, |file| {
+        let mut named: HashSet<_> = manifest
+            .spaces
+            .iter()
+            .flat_map(|space| &space.runs)
+            .flat_map(|run| run.batches.clone())
+            .collect();
+        let mut writer = BundleWriter::begin(file, recipient, &manifest, random())?;
+        // What has come since is not named, and so not written.
+        each(&log, &spaces, |logged| {
+            if named.remove(&logged.batch.id()) { Ok(writer.batch(&logged.batch)?) } else { Ok(()) }
+        })?;
+        writer.finish().map(drop)?;
+        Ok::<_, BundleCommandError>(())
+    })?;
+    let (batches, len) = (manifest.count() as u64, manifest.batches_len);
+    Ok(Exported { recipient, label, spaces, batches, len, damaged })
+}
+
+fn exporting(recipient: DeviceId, spaces: &[(SpaceId, bool)], manifest: &Manifest) -> Decision {
+    let spaces = spaces.iter().map(|(space, _)| Value::Bytes(space.as_bytes().to_vec()));
+    Decision {
+        action: "export",
+        by: operator(),
+        details: Fields::from([
+            ("batches".to_owned(), Value::Int(manifest.count() as i64)),
+            ("recipient".to_owned(), Value::Bytes(recipient.as_bytes().to_vec())),
+            ("spaces".to_owned(), Value::List(spaces.collect())),
+        ]),
+    }
+}
+
+fn importing(imported: &Imported) -> Decision {
+    let number = |count: u64| Value::Int(i64::try_from(count).unwrap_or(i64::MAX));
+    Decision {
+        action: "import",
+        by: operator(),
+        details: Fields::from([
+            ("batches".to_owned(), number(imported.batches_total)),
+            ("held".to_owned(), number(imported.held)),
+            ("new".to_owned(), number(imported.appended)),
+        ]),
+    }
+}
+
+fn initialised(data: &DataDir) -> Result<(), AdminError> {
+    if data.is_initialised() {
+        Ok(())
+    } else {
+        Err(AdminError::NotInitialised(data.root().display().to_string()))
+    }
+}
+
+/// The key that is meant, and its label.
+fn find(state: &LogState, to: &str) -> Result<(DeviceId, Option<String>), BundleCommandError> {
+    let wanted = to.trim().to_lowercase();
+    let is_prefix = wanted.len() >= 8;
+    let mut found: Vec<&DeviceStatement> = state
+        .spaces
+        .values()
+        .flat_map(|space| space.membership.devices())
+        .filter(|device| {
+            device.label.to_lowercase() == wanted
+                || (is_prefix && device.device.to_string().starts_with(&wanted))
+        })
+        .collect();
+    found.sort_by_key(|device| device.device);
+    found.dedup_by_key(|device| device.device);
+    match (&found[..], wanted.parse()) {
+        ([one], _) => Ok((one.device, Some(one.label.clone()))),
+        ([], Ok(key)) => Ok((key, None)),
+        ([], Err(_)) => Err(BundleCommandError::UnknownDevice(to.to_owned())),
+        _ => Err(BundleCommandError::AmbiguousDevice(to.to_owned())),
+    }
+}
+
+/// The spaces that a recipient gets, and whether all of each: those of which it is a member, a revoked
+/// one the control batches alone. A key that no space knows gets what is named.
+fn permitted(
+    state: &LogState,
+    recipient: DeviceId,
+    named: &[SpaceId],
+) -> Result<Vec<(SpaceId, bool)>, BundleCommandError> {
+    if let Some(unknown) = named.iter().find(|space| !state.spaces.contains_key(space)) {
+        return Err(BundleCommandError::UnknownSpace(*unknown));
+    }
+    let known = state.spaces.iter().filter_map(|(space, state)| {
+        let device = state.membership.device(recipient)?;
+        Some((*space, device.is_active() && !state.membership.is_revoked(recipient)))
+    });
+    let known: Vec<_> = known.collect();
+    if known.is_empty() {
+        let all = named.iter().map(|space| (*space, true)).collect::<Vec<_>>();
+        return if all.is_empty() { Err(BundleCommandError::Unnamed(recipient)) } else { Ok(all) };
+    }
+    if let Some(other) = named.iter().find(|named| known.iter().all(|(space, _)| space != *named)) {
+        return Err(BundleCommandError::NotMember(*other));
+    }
+    let is_chosen = |space: &SpaceId| named.is_empty() || named.contains(space);
+    Ok(known.into_iter().filter(|(space, _)| is_chosen(space)).collect())
+}
+
+/// Shows every batch in the order of the bundle: control first, then lane after lane. How many the
+/// disk has spoiled.
+fn each(
+    log: &LogReader,
+    spaces: &[(SpaceId, bool)],
+    mut show: impl FnMut(&LoggedBatch) -> Result<(), BundleCommandError>,
+) -> Result<u64, BundleCommandError> {
+    let is_control = |header: &Header| header.kind == BatchKind::Control;
+    let mut damaged = 0;
+    for (space, _) in spaces {
+        damaged += each_of(log, *space, |header| is_control(header), &mut show)?;
+    }
+    for lane in Lane::ALL {
+        for (space, _) in spaces.iter().filter(|(_, full)| *full) {
+            each_of(log, *space, |header| header.lane == lane && !is_control(header), &mut show)?;
+        }
+    }
+    Ok(damaged)
+}
+
+fn each_of(
+    log: &LogReader,
+    space: SpaceId,
+    goes: impl Fn(&Header) -> bool,
+    show: &mut impl FnMut(&LoggedBatch) -> Result<(), BundleCommandError>,
+) -> Result<u64, BundleCommandError> {
+    let (mut after, mut damaged) = (0, 0);
+    loop {
+        let page = log.read_after(space, after, RELAY_READ_LEN_MAX, None)?;
+        for logged in page.batches.iter().filter(|logged| goes(logged.batch.header())) {
+            show(logged)?;
+        }
+        damaged += page.damaged.len() as u64;
+        let Some((reached, _)) = page.reached else { return Ok(damaged) };
+        after = reached;
+    }
+}
+
+/// Verifies and appends what a bundle for this relay holds, as far as it is whole.
+pub fn import(config: &Config, path: &Path) -> Result<Imported, BundleCommandError> {
+    let data = &DataDir::new(&config.data);
+    initialised(data)?;
+    let identity = keys::load(&data.relay_key()).map_err(AdminError::from)?;
+    let file = File::open(path).map_err(|source| BundleError::Read { offset: 0, source })?;
+    let mut reader = BundleReader::open(BufReader::new(file), &identity)?;
+    let limits = QuarantineLimits {
+        batches_max: config.quarantine_batches_max,
+        len_max: config.quarantine_mebibytes_max.saturating_mul(1024 * 1024),
+    };
+    let mut log = LogWriter::open(&data.log_db(), system_clock())?.with_quarantine_limits(limits);
+    let mut imported = Imported {
+        created: Some(reader.manifest().created),
+        batches_total: reader.manifest().count() as u64,
+        ..Imported::default()
+    };
+    let mut seen = HashSet::new();
+    let mut group = Vec::with_capacity(GROUP_LEN);
+    loop {
+        match reader.next_item() {
+            Ok(Some(BundleItem::Batch(batch))) => {
+                seen.insert(batch.id());
+                match verify(batch) {
+                    Ok(verified) => group.push(verified),
+                    Err(error) => imported.count(Verdict::from(error)),
+                }
+            }
+            Ok(Some(BundleItem::Unread(id))) => {
+                seen.insert(id);
+                imported.count(Verdict::RetryLater(RetryReason::UnknownVersion));
+            }
+            Ok(None) => break,
+            Err(damage) => {
+                imported.damage = Some(damage);
+                break;
+            }
+        }
+        if group.len() == GROUP_LEN {
+            append(&mut log, &mut group, &mut imported)?;
+        }
+    }
+    append(&mut log, &mut group, &mut imported)?;
+    imported.missing = missing(reader.manifest(), &seen);
+    log.transact(|append| append.note(&importing(&imported)))?;
+    Ok(imported)
+}
+
+/// Appends some batches; they are durable when this returns.
+fn append(
+    log: &mut LogWriter,
+    group: &mut Vec<VerifiedBatch>,
+    imported: &mut Imported,
+) -> Result<(), BundleCommandError> {
+    if group.is_empty() {
+        return Ok(());
+    }
+    let outcomes = log.transact(|append| {
+        group.iter().map(|batch| append.batch(batch)).collect::<Result<Vec<Outcome>, _>>()
+    })?;
+    group.clear();
+    for outcome in outcomes {
+        match outcome {
+            Outcome::AlreadyHeld { .. } => imported.held += 1,
+            outcome => imported.count(outcome.into()),
+        }
+    }
+    Ok(())
+}
+
+impl Imported {
+    fn count(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Accepted => self.appended += 1,
+            Verdict::Quarantined(reason) => add(&mut self.quarantined, reason),
+            Verdict::RetryLater(reason) => add(&mut self.retry, reason),
+            Verdict::Refused(reason) => add(&mut self.refused, reason),
+        }
+    }
+}
+
+fn add<R: PartialEq>(counts: &mut Vec<(R, u64)>, reason: R) {
+    match counts.iter_mut().find(|(known, _)| *known == reason) {
+        Some((_, count)) => *count += 1,
+        None => counts.push((reason, 1)),
+    }
+}
