@@ -77,6 +77,14 @@ async fn connect_unbounded(address: &RelayAddress) -> Result<WebSocket, SyncErro
     Ok(socket)
 }
 
+fn tls_failure(error: &io::Error) -> SyncError {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidCertificate(_)) => SyncError::Certificate,
+        Some(_) => SyncError::NotARelay,
+        None => SyncError::Unreachable,
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
@@ -97,13 +105,5 @@ mod tests {
             let refused = connect(&address, Duration::from_millis(200)).await;
             assert_eq!(refused.err(), Some(error), "{url}");
         }
-    }
-}
-
-fn tls_failure(error: &io::Error) -> SyncError {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidCertificate(_)) => SyncError::Certificate,
-        Some(_) => SyncError::NotARelay,
-        None => SyncError::Unreachable,
     }
 }

@@ -421,7 +421,7 @@ fn what_goes_into_quarantine_is_sent_once_its_chain_goes_on_and_the_device_is_up
     let mut world = recorded();
     let late: Vec<_> = world.phones[0].spaces[&space(1)].own.iter().map(SealedBatch::id).collect();
     let revoked = Verdict::Quarantined(QuarantineReason::Revoked);
-    late.iter().for_each(|batch| drop(world.log.verdicts.insert(*batch, revoked)));
+    world.log.verdicts.extend(late.iter().map(|batch| (*batch, revoked)));
     let link = world.connect(0);
     world.run_until_quiet();
     assert_eq!(world.links[link].answered.len(), 4);

@@ -284,7 +284,9 @@ proptest! {
             let mut world = base.twin();
             for arrival in order.iter().map(|place: &usize| arrivals[*place]) {
                 match arrival {
-                    Arrival::Batch(place) => drop(world.append(&batches[place])),
+                    Arrival::Batch(place) => {
+                        world.append(&batches[place]);
+                    }
                     Arrival::Revoke(place) => world.revoke(&device, Some(&batches[place])),
                     Arrival::Adopt(place) => world.adopt(&device, &batches[place]),
                 }
@@ -292,7 +294,9 @@ proptest! {
             }
             // Senders try again what had to wait.
             for _ in 0..6 {
-                batches.iter().for_each(|batch| drop(world.append(batch)));
+                for batch in &batches {
+                    world.append(batch);
+                }
             }
             world.is_sound();
             let mut aside = world.aside();
