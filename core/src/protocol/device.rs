@@ -128,7 +128,7 @@ pub enum DeviceOutput {
         /// The space.
         space: SpaceId,
     },
-    /// The relay does not have in quarantine what was thought: offer all of that again.
+    /// The relay has less in quarantine than was thought: offer all of that again.
     QuarantineLost {
         /// The space.
         space: SpaceId,
@@ -361,7 +361,8 @@ impl DeviceSession {
         if watermark > 0 {
             self.outputs.push_back(DeviceOutput::Watermark { space, offset: watermark });
         }
-        if quarantined != position.quarantined {
+        // More there is no trouble: others may have brought them.
+        if quarantined < position.quarantined {
             self.outputs.push_back(DeviceOutput::QuarantineLost { space });
         }
         self.downloads.open(space, log, taken, head, len_after_cursor);
