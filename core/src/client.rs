@@ -11,6 +11,7 @@ mod tls;
 mod transport;
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{JoinHandle, ThreadId};
 use std::time::Duration;
@@ -54,6 +55,24 @@ enum Command {
     LocalChange,
 }
 
+/// What the app and the store tell the sync.
+struct Inbox {
+    queue: mpsc::UnboundedReceiver<Command>,
+    /// A change was told of and not heard yet.
+    told: Arc<AtomicBool>,
+}
+
+impl Inbox {
+    /// The next command; none when nobody can send one any more.
+    async fn recv(&mut self) -> Option<Command> {
+        let command = self.queue.recv().await;
+        if command == Some(Command::LocalChange) {
+            self.told.store(false, Ordering::Release);
+        }
+        command
+    }
+}
+
 /// Keeps the sync going until it is dropped.
 pub struct Client {
     commands: mpsc::UnboundedSender<Command>,
@@ -74,18 +93,21 @@ impl Client {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (status_tx, status) = watch::channel(SyncStatus::default());
         let recorded = commands.clone();
-        // What the sync stores itself is no reason to look for something to send.
-        let syncing = Arc::new(OnceLock::<ThreadId>::new());
+        // What the sync stores itself is no reason to look for something to send, and one word of what
+        // others recorded is enough until it is heard.
+        let (syncing, told) = (Arc::new(OnceLock::<ThreadId>::new()), Arc::new(AtomicBool::new(false)));
+        let mut inbox = Inbox { queue: inbox, told: Arc::clone(&told) };
         let own = Arc::clone(&syncing);
         let changes = store.subscribe_with(move |_| {
-            if own.get() != Some(&std::thread::current().id()) {
+            let is_own = own.get() == Some(&std::thread::current().id());
+            if !is_own && !told.swap(true, Ordering::AcqRel) {
                 recorded.send(Command::LocalChange).ok();
             }
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("barid-sync".to_owned()).spawn(move || {
             syncing.set(std::thread::current().id()).ok();
-            runtime.block_on(run(&store, &config, &clock, inbox, &status_tx));
+            runtime.block_on(run(&store, &config, &clock, &mut inbox, &status_tx));
             // A name that is still being looked up must not hold whoever drops the client.
             runtime.shutdown_background();
         })?;
@@ -138,7 +160,7 @@ async fn run(
     store: &Store,
     config: &ClientConfig,
     clock: &Clock,
-    mut inbox: mpsc::UnboundedReceiver<Command>,
+    inbox: &mut Inbox,
     status: &watch::Sender<SyncStatus>,
 ) {
     let mut backoff = Backoff::default();
@@ -160,7 +182,7 @@ async fn run(
                     status.phase = Phase::Connecting;
                     status.next_try = None;
                 });
-                match attempt(store, config, clock, &mut inbox, status, &mut backoff).await {
+                match attempt(store, config, clock, inbox, status, &mut backoff).await {
                     Ok(ended) => {
                         wake = ended;
                         continue;
@@ -169,7 +191,7 @@ async fn run(
                 }
             }
         };
-        wake = without_link(delay, &mut inbox, store, status).await;
+        wake = without_link(delay, inbox, store, status).await;
     }
 }
 
@@ -205,7 +227,7 @@ async fn attempt(
     store: &Store,
     config: &ClientConfig,
     clock: &Clock,
-    inbox: &mut mpsc::UnboundedReceiver<Command>,
+    inbox: &mut Inbox,
     status: &watch::Sender<SyncStatus>,
     backoff: &mut Backoff,
 ) -> Result<Wake, SyncError> {
@@ -222,7 +244,7 @@ async fn attempt(
 }
 
 /// Waits until the app pauses or drops the client.
-async fn ended(inbox: &mut mpsc::UnboundedReceiver<Command>) -> Wake {
+async fn ended(inbox: &mut Inbox) -> Wake {
     loop {
         match inbox.recv().await {
             None => return Wake::Dropped,
@@ -236,7 +258,7 @@ async fn ended(inbox: &mut mpsc::UnboundedReceiver<Command>) -> Wake {
 /// Waits for the next try, or with no delay for the app, and shows how much waits to be sent.
 async fn without_link(
     delay: Option<Duration>,
-    inbox: &mut mpsc::UnboundedReceiver<Command>,
+    inbox: &mut Inbox,
     store: &Store,
     status: &watch::Sender<SyncStatus>,
 ) -> Wake {

@@ -51,6 +51,11 @@ pub const CONTROL_WAITING_MAX: usize = 1024;
 pub const NAME_LEN_MAX: usize = 256;
 /// Bytes of a reason that people read, at most.
 pub const REASON_LEN_MAX: usize = 1024;
+/// Commits that wait for a subscriber to hear of them, at most; of more, it hears that everything may
+/// have changed.
+pub const OBSERVED_COMMITS_MAX: usize = 64;
+/// Changed records of one commit that a subscriber hears of one by one, at most.
+pub const OBSERVED_CHANGES_MAX: usize = 1024;
 /// Organisations, and administrators, that a space names, at most.
 pub const SPACE_ORGANISATIONS_MAX: usize = 64;
 

@@ -57,7 +57,7 @@ use crate::model::{Kind, Kinds};
 pub use error::StoreError;
 pub use history::{ConflictingValue, Delivery, FieldConflict, HistoryEntry};
 pub use ingest::{EntryRefusal, IngestError, IngestReport, Stopped, StoppedBy};
-pub use observe::{Changed, Subscription, TRACK, Watch};
+pub use observe::{Changed, News, Subscription, TRACK, Watch};
 pub use open::{Entropy, OpenError, StoreConfig, damaged_beside};
 pub use query::{Page, PageToken, PageTokenError, Query};
 pub use recover::{RecoverError, RecoverReport};
@@ -198,7 +198,8 @@ impl Store {
         self.inner.config.path.as_ref()
     }
 
-    /// Reports every committed change from now on, until the subscription is dropped.
+    /// Reports every committed change from now on, until the subscription is dropped: what changed, or
+    /// to a slow reader that everything may have.
     pub fn subscribe(&self) -> Subscription {
         self.inner.observers.subscribe()
     }

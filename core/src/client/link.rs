@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::status::{LinkLen, Phase, SyncError, SyncStatus};
 use super::transport::WebSocket;
-use super::{Command, Wake};
+use super::{Command, Inbox, Wake};
 use crate::clock::Clock;
 use crate::engine::{Link, LinkInput};
 use crate::protocol::{Backoff, CloseReason};
@@ -18,7 +18,7 @@ pub(super) async fn drive(
     mut link: Link,
     socket: WebSocket,
     clock: &Clock,
-    inbox: &mut mpsc::UnboundedReceiver<Command>,
+    inbox: &mut Inbox,
     status: &watch::Sender<SyncStatus>,
     backoff: &mut Backoff,
 ) -> Result<Wake, SyncError> {

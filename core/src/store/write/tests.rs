@@ -209,7 +209,7 @@ fn observers_hear_of_a_write_after_it_is_committed_and_of_nothing_that_failed() 
             Ok(id)
         })
         .unwrap();
-    let changed = subscription.try_recv().unwrap();
+    let Ok(crate::store::News::Changed(changed)) = subscription.try_recv() else { panic!("they hear of it") };
     let heard: Vec<_> = changed.iter().map(|changed| (changed.kind.as_str(), changed.id)).collect();
     assert_eq!(heard, [("event", id), (TRACK, RecordId::from_bytes([2; 16]))]);
     store.write(|w| w.withdraw(world.space, "event", RecordId::from_bytes([0; 16]))).unwrap_err();
