@@ -233,12 +233,16 @@ impl Link {
             DeviceOutput::ResetCursor { space } => self.store.reset_cursor(space)?,
             DeviceOutput::Answered { space: _, batch, verdict } => {
                 tracing::warn!(%batch, ?verdict, "the relay did not take a batch");
-                self.turned_down = Some(verdict);
+                match verdict {
+                    Verdict::Quarantined(_) => self.store.set_quarantined_there(batch)?,
+                    _ => self.turned_down = Some(verdict),
+                }
                 self.is_outdated |= self.meet_fork(batch, verdict)?;
             }
             // Each comes again at its offset.
-            DeviceOutput::Control { .. } => {}
-            DeviceOutput::QuarantineLost { .. } | DeviceOutput::Watermark { .. } => {}
+            DeviceOutput::Control { space, batches } => drop(self.store.ingest_carried(space, &batches)?),
+            DeviceOutput::QuarantineLost { space } => self.store.forget_quarantined_there(space)?,
+            DeviceOutput::Watermark { space, offset } => self.store.set_watermark(space, offset)?,
             DeviceOutput::Revoked { space } => {
                 tracing::warn!(%space, "this device was revoked");
                 self.revoked = true;

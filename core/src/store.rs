@@ -8,13 +8,19 @@
 //! There is one connection that writes, behind a lock, and as many that read as threads do.
 //! Nothing here knows of links, frames or relays: what is on its way is the engine's business.
 
+mod ancestry;
 mod branch;
 mod chain;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod convergence;
 mod digest;
+mod erase;
 mod error;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod fixture;
+mod held;
 mod history;
 mod incarnation;
 mod ingest;
@@ -24,12 +30,15 @@ mod observe;
 mod open;
 mod orphan;
 mod outgoing;
+mod peer;
 mod poison;
 mod progress;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod properties;
+mod quarantine;
 mod query;
+mod rebuild;
 mod recover;
 mod row;
 mod schema;
@@ -56,9 +65,12 @@ use crate::model::{Kind, Kinds};
 
 pub use error::StoreError;
 pub use history::{ConflictingValue, Delivery, FieldConflict, HistoryEntry};
-pub use ingest::{EntryRefusal, IngestError, IngestReport, Stopped, StoppedBy};
+pub use ingest::{
+    CarriedOutcome, CarriedReport, EntryRefusal, IngestError, IngestReport, Stopped, StoppedBy,
+};
 pub use observe::{Changed, News, Subscription, TRACK, Watch};
 pub use open::{Entropy, OpenError, StoreConfig, damaged_beside};
+pub use quarantine::Quarantined;
 pub use query::{Page, PageToken, PageTokenError, Query};
 pub use recover::{RecoverError, RecoverReport};
 pub use row::Record;
@@ -68,9 +80,8 @@ pub use track::{LatestPosition, StoredTrack};
 pub use write::{WriteError, WriteGroup};
 
 use chain::ActorCache;
-use ingest::WaitingFor;
 use lock::Lock;
-use merge::{BodyCache, OpenRecords};
+use merge::{BodyCache, OpenRecords, RecordName};
 use observe::Observers;
 use schema::Durability;
 
@@ -309,20 +320,24 @@ impl Inner {
             revision: *revision + 1,
             changed: Vec::new(),
             open: OpenRecords::new(),
-            retry: BTreeSet::new(),
-            has_waiting: None,
+            rebuild: BTreeSet::new(),
+            has_unsettled: None,
             membership: None,
+            has_erased: false,
             incarnation: None,
             has_orphans: None,
         };
         let outcome = change(&mut writing).and_then(|value| writing.flush().map(|()| value).map_err(E::from));
-        let Writing { mut changed, membership, incarnation, .. } = writing;
+        let Writing { mut changed, membership, incarnation, has_erased, .. } = writing;
         match outcome.and_then(|value| {
             transaction.commit().map_err(StoreError::from)?;
             Ok(value)
         }) {
             Ok(value) => {
                 *revision += 1;
+                if has_erased {
+                    erase::empty_log(connection);
+                }
                 if let Some((space, membership)) = membership {
                     self.set_membership(space, membership);
                 }
@@ -354,16 +369,28 @@ struct Writing<'a> {
     revision: i64,
     changed: Vec<Changed>,
     open: OpenRecords,
-    /// Records that something arrived for, while entries wait.
-    retry: BTreeSet<WaitingFor>,
-    /// Whether any entry waits, once that was looked up.
-    has_waiting: Option<bool>,
+    /// Records that are to be built again.
+    rebuild: BTreeSet<RecordName>,
+    /// Whether any change that counts is not part of its record, once that was looked up.
+    has_unsettled: Option<bool>,
     /// Who belongs to a space now, if this transaction changes that.
     membership: Option<(SpaceId, Arc<Membership>)>,
     /// What the file is called from the commit on, if this transaction renames it.
     incarnation: Option<Incarnation>,
     /// Whether there are orphans, once that was looked up.
     has_orphans: Option<bool>,
+    /// Something was erased: nothing of it may stay in the file.
+    has_erased: bool,
+}
+
+impl Writing<'_> {
+    /// Who belongs to a space, as of this transaction.
+    fn membership_of(&self, space: SpaceId) -> Arc<Membership> {
+        match &self.membership {
+            Some((changed, membership)) if *changed == space => Arc::clone(membership),
+            _ => self.inner.membership(space),
+        }
+    }
 }
 
 /// What an opened store begins with.

@@ -148,6 +148,11 @@ impl Document {
         self.history.changes()
     }
 
+    /// The bytes of every change, ancestors first.
+    pub fn raw_changes(&self) -> Vec<Vec<u8>> {
+        self.automerge.get_changes(&[]).iter().map(|change| change.raw_bytes().to_vec()).collect()
+    }
+
     /// The changes that no other one builds on, ascending.
     pub fn heads(&self) -> Vec<ChangeHash> {
         self.history.heads().iter().copied().collect()

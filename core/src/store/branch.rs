@@ -54,7 +54,7 @@ impl Writing<'_> {
     fn take_out(&mut self, mut branch: Branch, chain: &ChainRow, from: u64) -> Result<(), StoreError> {
         for batch in self.batches_from(chain.id, from)? {
             self.take_out_entries(&mut branch, batch)?;
-            for table in ["undelivered", "waiting_entry", "refused_entry"] {
+            for table in ["undelivered", "held_entry", "refused_entry"] {
                 self.transaction.execute(&format!("DELETE FROM {table} WHERE batch = ?1"), [batch])?;
             }
             self.transaction.prepare_cached("DELETE FROM batch WHERE id = ?1")?.execute([batch])?;
@@ -79,7 +79,7 @@ impl Writing<'_> {
     }
 
     fn batches_from(&self, chain: i64, from: u64) -> Result<Vec<i64>, StoreError> {
-        let sql = "SELECT id FROM batch WHERE chain = ?1 AND seq >= ?2 ORDER BY seq";
+        let sql = "SELECT id FROM batch WHERE chain = ?1 AND seq >= ?2 AND state < 3 ORDER BY seq";
         let mut statement = self.transaction.prepare_cached(sql)?;
         let rows = statement.query_map((chain, from as i64), |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -117,6 +117,8 @@ impl Writing<'_> {
                     let key = (branch.number, branch.chain, chunk.id.as_bytes(), &body);
                     if self.transaction.prepare_cached(sql)?.query_row(key, |row| row.get(0))? {
                         self.insert_orphan(branch, None, None, chunk.id, &body)?;
+                        let sql = "UPDATE track_chunk SET batch = NULL WHERE space = ?1 AND chain = ?2 AND chunk = ?3";
+                        self.transaction.prepare_cached(sql)?.execute((key.0, key.1, key.2))?;
                     }
                 }
                 _ => {}

@@ -14,6 +14,8 @@ pub(super) struct ChainRow {
     pub(super) id: i64,
     pub(super) height: u64,
     pub(super) head: BatchId,
+    /// Batches of it are held that do not stand.
+    pub(super) branched: bool,
 }
 
 /// Chains by actor, so that folding a record costs no query.
@@ -55,6 +57,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ChainRow> {
         id: row.get(0)?,
         height: row.get::<_, i64>(1)? as u64,
         head: BatchId::from_bytes(row.get(2)?),
+        branched: row.get(3)?,
     })
 }
 
@@ -64,7 +67,7 @@ pub(super) fn find(
     space: i64,
     key: &ChainKey,
 ) -> Result<Option<ChainRow>, StoreError> {
-    let sql = "SELECT id, height, head FROM chain
+    let sql = "SELECT id, height, head, branched FROM chain
         WHERE space = ?1 AND device = ?2 AND incarnation = ?3 AND lane = ?4";
     let values = (space, key.device.as_bytes(), key.incarnation.as_bytes(), key.lane as u8);
     Ok(connection.prepare_cached(sql)?.query_row(values, read).optional()?)
@@ -92,7 +95,7 @@ pub(super) fn find_or_insert(
         head.as_bytes(),
         organisation,
     ))?;
-    Ok(ChainRow { id: transaction.last_insert_rowid(), height: 0, head })
+    Ok(ChainRow { id: transaction.last_insert_rowid(), height: 0, head, branched: false })
 }
 
 /// Notes that the chain is held up to this batch.
@@ -107,5 +110,15 @@ pub(super) fn set_height(
         height as i64,
         head.as_bytes(),
     ))?;
+    Ok(())
+}
+
+/// Notes whether batches of the chain are held that do not stand.
+pub(super) fn set_branched(
+    transaction: &Transaction<'_>,
+    chain: i64,
+    branched: bool,
+) -> Result<(), StoreError> {
+    transaction.prepare_cached("UPDATE chain SET branched = ?2 WHERE id = ?1")?.execute((chain, branched))?;
     Ok(())
 }

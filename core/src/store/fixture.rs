@@ -27,10 +27,14 @@ pub(super) struct World {
     time: Arc<AtomicI64>,
 }
 
+fn administrator() -> &'static Identity {
+    Box::leak(Box::new(Identity::from_seed([0xaa; 32])))
+}
+
 impl World {
     /// A joint space of two organisations, both of one key, founded and logged.
     pub(super) fn new() -> Self {
-        let administrator: &'static Identity = Box::leak(Box::new(Identity::from_seed([0xaa; 32])));
+        let administrator = administrator();
         let key = administrator.device();
         let organisation = |n: u8| found_organisation("agency", "جهة", "Agency", key, [n; 16]).unwrap();
         let founded = [organisation(1), organisation(2)];
@@ -44,6 +48,14 @@ impl World {
         let mut world = Self { space, organisations, chain, log: Vec::new(), log_id, time };
         world.control(&[genesis, founded[0].1.clone(), founded[1].1.clone()]);
         world
+    }
+
+    /// The same space and the same log, which then go their own way.
+    pub(super) fn copy(&self) -> Self {
+        let Self { space, organisations, log_id, .. } = *self;
+        let (log, time) = (self.log.clone(), Arc::clone(&self.time));
+        let chain = ControlChain::new(administrator(), Incarnation::from_bytes([0xcc; 8]), space);
+        Self { space, organisations, chain, log, log_id, time }
     }
 
     /// Logs a control batch with these statements.

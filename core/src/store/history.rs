@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::StoreError;
+use super::ingest::FORK;
 use super::merge::Place;
 use super::{Inner, Store, row, space};
 use crate::clock::Timestamp;
@@ -17,8 +18,10 @@ pub enum Delivery {
     Pending,
     /// Signed, and on its way for all that is known.
     Sealed,
-    /// The relay holds it.
+    /// The relay's log has it.
     Delivered,
+    /// The relay has it in quarantine, or it is in quarantine here and counts for what builds on it.
+    Quarantined,
 }
 
 /// One change of a record.
@@ -145,10 +148,14 @@ fn history_entry(
     let (offset, received_at, delivery) = match place {
         Place::Pending(_) => (None, None, Delivery::Pending),
         Place::Batch { batch, .. } => connection
-            .prepare_cached("SELECT log_offset, received_at, acknowledged FROM batch WHERE id = ?1")?
+            .prepare_cached("SELECT log_offset, received_at, acknowledged, state FROM batch WHERE id = ?1")?
             .query_row([batch], |row| {
                 let offset = row.get::<_, Option<i64>>(0)?.map(|offset| offset as u64);
-                let delivery = if row.get(2)? { Delivery::Delivered } else { Delivery::Sealed };
+                let delivery = match (row.get::<_, u8>(2)?, row.get::<_, u8>(3)?) {
+                    (2, _) | (_, FORK..) => Delivery::Quarantined,
+                    (0, _) => Delivery::Sealed,
+                    _ => Delivery::Delivered,
+                };
                 Ok((offset, Some(Timestamp::from_millis(row.get(1)?)), delivery))
             })?,
     };

@@ -3,10 +3,12 @@
 //! A batch's signature is verified, its author judged by the control records held, and its entries
 //! go into rows, in one transaction with the cursor. Whatever order batches come in, and however
 //! often, the rows are the same: an entry that builds on what is not here waits for it, a batch of
-//! an unknown author waits for the control records about it, and a bad entry is refused alone.
+//! an unknown author waits for the control records about it, one that does not stand is kept in
+//! quarantine, and a bad entry is refused alone.
 
+mod carried;
+mod standing;
 mod taking;
-mod waiting;
 
 use rusqlite::Connection;
 
@@ -18,8 +20,21 @@ use crate::batch::{SealedBatch, unread_id};
 use crate::id::{BatchId, SpaceId};
 use crate::position::Cursor;
 
-use taking::Ingest;
-pub(super) use waiting::WaitingFor;
+pub use carried::{CarriedOutcome, CarriedReport};
+pub(super) use taking::Ingest;
+
+/// The state of a batch that stands and was read.
+pub(super) const READ: u8 = 0;
+/// Of one that stands and waits for control records.
+pub(super) const WAITS: u8 = 1;
+/// Of one that stands and that a newer version of this program will read.
+pub(super) const UNREAD: u8 = 2;
+/// Of one beside which another branch stands.
+pub(super) const FORK: u8 = 3;
+/// Of one beyond a cut.
+pub(super) const REVOKED: u8 = 4;
+/// Of a control batch that came before others of its chain. From [`FORK`] on none stands.
+pub(super) const AHEAD: u8 = 5;
 
 /// Why no replica takes an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,8 +61,10 @@ pub struct IngestReport {
     pub taken: u32,
     /// Batches that were held already.
     pub held: u32,
-    /// Batches that wait for control records about their author.
+    /// Batches that wait for control records.
     pub waiting: u32,
+    /// Batches put into quarantine.
+    pub quarantined: u32,
     /// Batches refused, each with its reason in the store.
     pub refused: u32,
     /// Batches set aside, because the process died at them before.
@@ -239,7 +256,7 @@ fn unread(connection: &Connection) -> Result<Vec<(SpaceId, i64, Vec<u8>)>, Store
 fn spaces_with_waiting(connection: &Connection) -> Result<Vec<(i64, SpaceId)>, StoreError> {
     let sql =
         "SELECT DISTINCT s.id, s.space FROM batch b INDEXED BY batch_waiting JOIN chain c ON c.id = b.chain
-        JOIN space s ON s.id = c.space WHERE b.state > 0";
+        JOIN space s ON s.id = c.space WHERE b.state > 0 AND b.state < 3";
     let mut statement = connection.prepare(sql)?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, SpaceId::from_bytes(row.get(1)?))))?;
     Ok(rows.collect::<Result<_, _>>()?)

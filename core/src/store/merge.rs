@@ -39,6 +39,11 @@ impl BodyCache {
         self.0.truncate(BODIES_MAX);
     }
 
+    /// Forgets a body whose batch was rewritten.
+    pub(super) fn remove(&mut self, batch: i64) {
+        self.0.retain(|(id, _)| *id != batch);
+    }
+
     /// Forgets everything: a rolled-back transaction's numbers will be given again.
     pub(super) fn clear(&mut self) {
         self.0.clear();
@@ -46,7 +51,7 @@ impl BodyCache {
 }
 
 /// Where the bytes of an entry are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Place {
     Batch { batch: i64, entry: u32 },
     Pending(i64),
@@ -66,6 +71,28 @@ impl Target<'_> {
     pub(super) fn changed(&self) -> Changed {
         Changed { space: self.space_id, kind: self.kind.to_owned(), id: self.record }
     }
+
+    pub(super) fn name(&self) -> RecordName {
+        let Self { space, space_id, kind, record } = *self;
+        RecordName { space, space_id, kind: kind.to_owned(), record }
+    }
+}
+
+/// A record, named in full and for longer.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct RecordName {
+    /// The number of its space.
+    pub(super) space: i64,
+    pub(super) space_id: SpaceId,
+    pub(super) kind: String,
+    pub(super) record: RecordId,
+}
+
+impl RecordName {
+    pub(super) fn target(&self) -> Target<'_> {
+        let Self { space, space_id, kind, record } = self;
+        Target { space: *space, space_id: *space_id, kind, record: *record }
+    }
 }
 
 /// What became of one change.
@@ -83,7 +110,7 @@ pub(super) enum Outcome {
 pub(super) struct OpenRecord {
     pub(super) document: Document,
     kind: String,
-    is_changed: bool,
+    pub(super) is_changed: bool,
 }
 
 impl Inner {
@@ -111,6 +138,9 @@ impl Inner {
             Place::Batch { batch, entry } => {
                 match self.body(connection, batch)?.entries.get(entry as usize) {
                     Some(BodyEntry::Present { entry: Entry::Change(entry), .. }) => Ok(entry.change.clone()),
+                    Some(BodyEntry::Present { entry: Entry::Ancestor(entry), .. }) => {
+                        Ok(entry.change.clone())
+                    }
                     _ => Err(StoreError::Unreadable("a change's place")),
                 }
             }
@@ -129,6 +159,21 @@ impl Inner {
             })
         })?;
         Ok(places.collect::<Result<_, _>>()?)
+    }
+
+    /// The changes in a record's saved document; none if it has none.
+    pub(super) fn saved_changes(
+        &self,
+        connection: &Connection,
+        row: i64,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let saved: Option<Vec<u8>> = connection
+            .prepare_cached("SELECT doc FROM record WHERE id = ?1")?
+            .query_row([row], |row| row.get(0))?;
+        // A damaged document is only a cache: the changes are still in the batches.
+        Ok(saved
+            .and_then(|saved| Document::load(&saved).ok())
+            .map_or(Vec::new(), |document| document.raw_changes()))
     }
 
     /// A record's document, opened from what was saved or built from its changes.
@@ -241,13 +286,13 @@ impl Writing<'_> {
             if record.is_changed {
                 let folded = record.document.fold();
                 let columns = self.columns(&folded, &record.kind)?;
-                row::update(self.transaction, row, &columns, self.revision, &record.document.save())?;
+                row::update(self.transaction, row, &columns, self.revision, Some(&record.document.save()))?;
             }
         }
         Ok(())
     }
 
-    fn columns(&mut self, folded: &Folded, kind: &str) -> Result<Columns, StoreError> {
+    pub(super) fn columns(&mut self, folded: &Folded, kind: &str) -> Result<Columns, StoreError> {
         let created_by = self.actors.chain(self.transaction, folded.created.actor)?;
         let updated_by = self.actors.chain(self.transaction, folded.updated.actor)?;
         Ok(Columns::new(folded, &self.inner.kind(kind), created_by, updated_by))

@@ -111,7 +111,7 @@ impl Writing<'_> {
     }
 
     /// It stands elsewhere, so nothing is left to be sent.
-    fn drop_orphan(&self, pending: i64) -> Result<(), StoreError> {
+    pub(super) fn drop_orphan(&self, pending: i64) -> Result<(), StoreError> {
         self.transaction.prepare_cached("DELETE FROM pending WHERE id = ?1")?.execute([pending])?;
         self.end_orphan(pending)
     }

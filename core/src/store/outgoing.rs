@@ -7,8 +7,9 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::chain::{self, ChainKey, ChainRow};
 use super::error::StoreError;
+use super::held::PENDING;
 use super::observe::Changed;
-use super::{Store, Writing, row, space};
+use super::{Store, Writing, ancestry, row, space};
 use crate::batch::{
     BODY_HEAD_LEN, BatchKind, BodyEntry, ChangeEntry, Entry, Lane, SealSpec, SealedBatch, seal,
 };
@@ -20,7 +21,7 @@ use crate::position::{HEIGHT_STOPPED, Height, OwnChain};
 
 /// Bytes of a body at which sealing stops, unless one write alone is more. Compressed this is about
 /// three seconds of a 64 kbit/s link, which an SOS must not wait longer for.
-const SEALED_RAW_LEN: usize = 64 * 1024;
+pub(super) const SEALED_RAW_LEN: usize = 64 * 1024;
 
 /// What is to be sent next, within a budget of bytes.
 struct Wanted<'a> {
@@ -58,22 +59,22 @@ impl Wanted<'_> {
 }
 
 /// One row of what is pending.
-struct PendingRow {
+pub(super) struct PendingRow {
     id: i64,
     group: i64,
-    kind: Option<String>,
-    record: RecordId,
-    body: Vec<u8>,
+    pub(super) kind: Option<String>,
+    pub(super) record: RecordId,
+    pub(super) body: Vec<u8>,
 }
 
 impl Store {
     /// What this device recorded and the relay does not hold, beyond the heights given as sent: the
-    /// urgent lane first, and no more than the budget but for the first batch. The flag says that
-    /// there is nothing else.
+    /// urgent lane first, and no more than the budget but for the first batch. In each lane what others
+    /// wrote comes after it, in the spaces named as foreign. The flag says that there is nothing else.
     pub fn outgoing(
         &self,
         sent: &[(SpaceId, Height)],
-        _foreign: &[SpaceId],
+        foreign: &[SpaceId],
         budget_len: usize,
     ) -> Result<(Vec<SealedBatch>, bool), StoreError> {
         let Some(identity) = self.inner.identity() else { return Ok((Vec::new(), true)) };
@@ -90,17 +91,32 @@ impl Store {
                 {
                     continue;
                 }
-                while self.inner.read(|connection| has_pending(connection, *space, lane))? {
+                let is_left = |connection: &Connection| {
+                    Ok::<_, StoreError>(
+                        has_pending(connection, *space, lane)?
+                            || ancestry::has_owed(connection, *number, lane)?,
+                    )
+                };
+                while self.inner.read(is_left)? {
                     if !wanted.batches.is_empty() && wanted.is_full() {
                         return Ok((wanted.batches, false));
                     }
                     let sealed = self
                         .inner
                         .transaction(|writing| writing.seal_next(identity, *number, *space, lane))?;
+                    let Some(sealed) = sealed else { break };
                     // It is committed; if it does not fit it is sealed and leaves the next time.
-                    if !sealed.is_none_or(|batch| wanted.take(batch)) {
+                    if !wanted.take(sealed) {
                         return Ok((wanted.batches, false));
                     }
+                }
+            }
+            for control in [true, false] {
+                let take = |connection: &Connection| {
+                    take_carried(connection, identity, (lane, control), foreign, &mut wanted)
+                };
+                if !self.inner.read(take)? {
+                    return Ok((wanted.batches, false));
                 }
             }
         }
@@ -112,7 +128,7 @@ impl Store {
         self.inner.transaction(|writing| {
             for batch in batches {
                 let sql =
-                    "UPDATE batch SET acknowledged = 1 WHERE batch = ?1 AND acknowledged = 0 RETURNING id";
+                    "UPDATE batch SET acknowledged = 1 WHERE batch = ?1 AND acknowledged <> 1 RETURNING id";
                 let row: Option<i64> = writing
                     .transaction
                     .prepare_cached(sql)?
@@ -184,7 +200,39 @@ fn take_sealed(
     Ok(true)
 }
 
-fn has_pending(connection: &Connection, space: SpaceId, lane: Lane) -> Result<bool, StoreError> {
+/// Takes what others wrote, came from a peer or a bundle, and is not known to be at the relay; `false`
+/// if there is more than fits. What is in quarantine here is for the relay to judge itself.
+fn take_carried(
+    connection: &Connection,
+    identity: &Identity,
+    (lane, control): (Lane, bool),
+    foreign: &[SpaceId],
+    wanted: &mut Wanted<'_>,
+) -> Result<bool, StoreError> {
+    let batches = "SELECT b.bytes, c.device, c.incarnation FROM batch b INDEXED BY batch_unacknowledged
+        JOIN chain c ON c.id = b.chain WHERE b.acknowledged = 0 AND c.space = ?1 AND c.lane = ?2
+        AND c.device <> ?3 AND b.control = ?4 ORDER BY b.chain, b.seq, b.state";
+    let mut batches = connection.prepare_cached(batches)?;
+    for space in foreign {
+        let Some(number) = space::number(connection, *space)? else { continue };
+        let mut rows = batches.query((number, lane as u8, identity.device().as_bytes(), control))?;
+        while let Some(row) = rows.next()? {
+            let (device, incarnation) =
+                (DeviceId::from_bytes(row.get(1)?), Incarnation::from_bytes(row.get(2)?));
+            let batch = SealedBatch::parse(row.get::<_, Vec<u8>>(0)?);
+            let batch = batch.map_err(|_| StoreError::Unreadable("a carried batch"))?;
+            if batch.header().seq <= wanted.height_sent(*space, device, incarnation, lane) {
+                continue;
+            }
+            if !wanted.take(batch) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+pub(super) fn has_pending(connection: &Connection, space: SpaceId, lane: Lane) -> Result<bool, StoreError> {
     let sql = "SELECT EXISTS (SELECT 1 FROM pending p WHERE p.space = ?1 AND p.lane = ?2
         AND NOT EXISTS (SELECT 1 FROM orphan o WHERE o.pending = p.id))";
     Ok(connection.prepare_cached(sql)?.query_row((space.as_bytes(), lane as u8), |row| row.get(0))?)
@@ -195,7 +243,8 @@ fn own_chains(
     space: i64,
     identity: &Identity,
 ) -> Result<Vec<(ChainRow, Incarnation, Lane)>, StoreError> {
-    let sql = "SELECT id, height, head, incarnation, lane FROM chain WHERE space = ?1 AND device = ?2";
+    let sql =
+        "SELECT id, height, head, incarnation, lane, branched FROM chain WHERE space = ?1 AND device = ?2";
     let mut statement = transaction.prepare_cached(sql)?;
     let mut rows = statement.query((space, identity.device().as_bytes()))?;
     let mut chains = Vec::new();
@@ -204,6 +253,7 @@ fn own_chains(
             id: row.get(0)?,
             height: row.get::<_, i64>(1)? as u64,
             head: BatchId::from_bytes(row.get(2)?),
+            branched: row.get(5)?,
         };
         let lane = Lane::from_u8(row.get(4)?).ok_or(StoreError::Unreadable("a chain's lane"))?;
         chains.push((chain, Incarnation::from_bytes(row.get(3)?), lane));
@@ -212,8 +262,9 @@ fn own_chains(
 }
 
 impl Writing<'_> {
-    /// Seals the oldest pending entries of one lane into one batch. Writes stay whole.
-    fn seal_next(
+    /// Seals the oldest pending entries of one lane into one batch; before them what they build on and
+    /// nobody else may have. Writes stay whole.
+    pub(super) fn seal_next(
         &mut self,
         identity: &Identity,
         number: i64,
@@ -221,8 +272,35 @@ impl Writing<'_> {
         lane: Lane,
     ) -> Result<Option<SealedBatch>, StoreError> {
         let pending = self.next_pending(space, lane)?;
+        self.owe_ancestors_of(identity, (number, space), lane, &pending)?;
+        if ancestry::has_owed(self.transaction, number, lane)?
+            && let Some(carried) = self.seal_owed(identity, number, space, lane)?
+        {
+            return Ok(Some(carried));
+        }
         let Some(last) = pending.last().map(|row| row.id) else { return Ok(None) };
-        let entries = entries(&pending)?;
+        let (batch, row, chain) = self.seal_in(identity, number, space, lane, &entries(&pending)?)?;
+        for (index, pending) in (0..).zip(&pending) {
+            self.move_entry(number, &chain, row, index, pending)?;
+        }
+        self.transaction
+            .prepare_cached(
+                "DELETE FROM pending WHERE space = ?1 AND lane = ?2 AND id <= ?3
+                AND NOT EXISTS (SELECT 1 FROM orphan o WHERE o.pending = pending.id)",
+            )?
+            .execute((space.as_bytes(), lane as u8, last))?;
+        Ok(Some(batch))
+    }
+
+    /// Seals entries as the next batch of this file's chain; gives it, its number, and the chain.
+    pub(super) fn seal_in(
+        &mut self,
+        identity: &Identity,
+        number: i64,
+        space: SpaceId,
+        lane: Lane,
+        entries: &[Entry],
+    ) -> Result<(SealedBatch, i64, ChainRow), StoreError> {
         let membership = self.inner.membership(space);
         let key = ChainKey { device: identity.device(), incarnation: self.inner.incarnation(), space, lane };
         let organisation = space::organisation_of(&membership, key.device);
@@ -240,18 +318,9 @@ impl Writing<'_> {
             seed: self.inner.random(),
         };
         // What `write` let pass can be sealed.
-        let batch = seal(spec, &entries).map_err(|_| StoreError::Unreadable("a pending entry"))?;
+        let batch = seal(spec, entries).map_err(|_| StoreError::Unreadable("a pending entry"))?;
         let row = self.insert_sealed(&batch, &chain)?;
-        for (index, pending) in (0..).zip(&pending) {
-            self.move_entry(number, &chain, row, index, pending)?;
-        }
-        self.transaction
-            .prepare_cached(
-                "DELETE FROM pending WHERE space = ?1 AND lane = ?2 AND id <= ?3
-                AND NOT EXISTS (SELECT 1 FROM orphan o WHERE o.pending = pending.id)",
-            )?
-            .execute((space.as_bytes(), lane as u8, last))?;
-        Ok(Some(batch))
+        Ok((batch, row, chain))
     }
 
     /// The oldest pending rows of a lane, cut between writes where a batch is full enough.
@@ -291,8 +360,8 @@ impl Writing<'_> {
     fn insert_sealed(&self, batch: &SealedBatch, chain: &ChainRow) -> Result<i64, StoreError> {
         let header = batch.header();
         let sql =
-            "INSERT INTO batch (batch, chain, seq, received_at, acknowledged, state, control, entries, bytes)
-            VALUES (?1, ?2, ?3, ?4, 0, 0, 0, ?5, ?6)";
+            "INSERT INTO batch (batch, chain, seq, received_at, acknowledged, state, control, entries, bytes, prev)
+            VALUES (?1, ?2, ?3, ?4, 0, 0, 0, ?5, ?6, ?7)";
         self.transaction.prepare_cached(sql)?.execute((
             batch.id().as_bytes(),
             chain.id,
@@ -300,6 +369,7 @@ impl Writing<'_> {
             header.claimed_time.as_millis(),
             header.count,
             batch.as_bytes(),
+            header.prev.as_bytes(),
         ))?;
         let row = self.transaction.last_insert_rowid();
         chain::set_height(self.transaction, chain.id, header.seq, batch.id())?;
@@ -315,13 +385,28 @@ impl Writing<'_> {
         index: u32,
         pending: &PendingRow,
     ) -> Result<(), StoreError> {
-        let Some(kind) = &pending.kind else { return Ok(()) };
-        let record = row::find_row(self.transaction, space, kind, pending.record)?;
-        let record = record.ok_or(StoreError::Unreadable("a pending change without its record"))?;
-        let sql = "UPDATE record_entry SET batch = ?1, entry = ?2
-            WHERE record = ?3 AND chain = ?4 AND batch IS NULL AND entry = ?5";
-        self.transaction.prepare_cached(sql)?.execute((batch, index, record, chain.id, pending.id))?;
-        self.insert_undelivered(batch, record)
+        let Some(kind) = &pending.kind else {
+            let sql = "UPDATE track_chunk SET batch = ?1 WHERE space = ?2 AND chain = ?3 AND chunk = ?4";
+            let values = (batch, space, chain.id, pending.record.as_bytes());
+            self.transaction.prepare_cached(sql)?.execute(values)?;
+            return Ok(());
+        };
+        if let Some(record) = row::find_row(self.transaction, space, kind, pending.record)? {
+            let sql = "UPDATE record_entry SET batch = ?1, entry = ?2
+                WHERE record = ?3 AND chain = ?4 AND batch IS NULL AND entry = ?5";
+            let moved = (batch, index, record, chain.id, pending.id);
+            if self.transaction.prepare_cached(sql)?.execute(moved)? == 1 {
+                return self.insert_undelivered(batch, record);
+            }
+        }
+        // It is not part of its record: what it builds on is not.
+        let sql = "UPDATE held_entry SET batch = ?1, entry = ?2
+            WHERE space = ?3 AND kind = ?4 AND record = ?5 AND batch = ?6 AND entry = ?7";
+        let moved = (batch, index, space, kind, pending.record.as_bytes(), PENDING, pending.id);
+        match self.transaction.prepare_cached(sql)?.execute(moved)? {
+            1 => Ok(()),
+            _ => Err(StoreError::Unreadable("a pending change without its record")),
+        }
     }
 
     fn insert_undelivered(&self, batch: i64, record: i64) -> Result<(), StoreError> {
@@ -332,6 +417,13 @@ impl Writing<'_> {
 
     /// The relay holds a batch: its records may be delivered now, which observers want to show.
     pub(super) fn set_delivered(&mut self, batch: i64) -> Result<(), StoreError> {
+        self.announce_undelivered(batch)?;
+        self.transaction.prepare_cached("DELETE FROM undelivered WHERE batch = ?1")?.execute([batch])?;
+        Ok(())
+    }
+
+    /// How far the records of an own batch have come is not what it was.
+    pub(super) fn announce_undelivered(&mut self, batch: i64) -> Result<(), StoreError> {
         let sql = "SELECT s.space, r.kind, r.record FROM undelivered d JOIN record r ON r.id = d.record
             JOIN space s ON s.id = r.space WHERE d.batch = ?1";
         let mut statement = self.transaction.prepare_cached(sql)?;
@@ -343,8 +435,6 @@ impl Writing<'_> {
                 id: RecordId::from_bytes(row.get(2)?),
             });
         }
-        drop(rows);
-        self.transaction.prepare_cached("DELETE FROM undelivered WHERE batch = ?1")?.execute([batch])?;
         Ok(())
     }
 
@@ -366,7 +456,8 @@ impl Writing<'_> {
             // What of it the relay has, its log will say.
             return Ok(());
         }
-        let sql = "SELECT id, seq FROM batch WHERE chain = ?1 AND acknowledged = (seq > ?2)";
+        let sql = "SELECT id, seq FROM batch WHERE chain = ?1 AND state < 3
+            AND (acknowledged = (seq > ?2) OR (acknowledged = 2 AND seq <= ?2))";
         let differing: Vec<(i64, i64)> = {
             let mut statement = self.transaction.prepare_cached(sql)?;
             let rows =
@@ -405,7 +496,7 @@ impl Writing<'_> {
     pub(super) fn batch_at(&self, chain: i64, seq: u64) -> Result<Option<BatchId>, StoreError> {
         Ok(self
             .transaction
-            .prepare_cached("SELECT batch FROM batch WHERE chain = ?1 AND seq = ?2")?
+            .prepare_cached("SELECT batch FROM batch WHERE chain = ?1 AND seq = ?2 AND state < 3")?
             .query_row((chain, seq as i64), |row| row.get(0).map(BatchId::from_bytes))
             .optional()?)
     }

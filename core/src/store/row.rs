@@ -205,13 +205,13 @@ pub(super) fn insert(
     Ok(Some(row))
 }
 
-/// Brings a record's row up to date; `doc` is its merged document.
+/// Brings a record's row up to date; `doc` is its merged document, if it has more than one change.
 pub(super) fn update(
     transaction: &Transaction<'_>,
     row: i64,
     columns: &Columns,
     revision: i64,
-    doc: &[u8],
+    doc: Option<&[u8]>,
 ) -> Result<(), StoreError> {
     let sql = "UPDATE record SET fields = ?2, time = ?3, lat = ?4, lon = ?5, state = ?6, created_by = ?7,
             created_at = ?8, updated_by = ?9, updated_at = ?10, withdrawn = ?11, conflicts = ?12,

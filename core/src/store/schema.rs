@@ -32,6 +32,8 @@ pub(super) fn prepare_writer(connection: &Connection, durability: Durability) ->
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     // What one large ingest made of it is given back to the disk afterwards.
     connection.pragma_update_and_check(None, "journal_size_limit", 16 * 1024 * 1024, |_| Ok(()))?;
+    // What is erased, and what is deleted on the way, must not be left in free space.
+    connection.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
     set_durability(connection, durability)
 }
 

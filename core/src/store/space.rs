@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
+use super::chain::ChainKey;
 use super::error::StoreError;
-use super::{Inner, Store};
+use super::quarantine::own_quarantined_there;
+use super::{Inner, Store, Writing};
 use crate::batch::{Lane, SealedBatch};
 use crate::control::{Membership, Verdict};
 use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
@@ -34,6 +36,10 @@ pub struct Counts {
     pub unread: u64,
     /// Batches held at which this program died, again and again: the next version tries them.
     pub set_aside: u64,
+    /// Batches held that do not stand, and own ones that the relay has in quarantine.
+    pub quarantined: u64,
+    /// Batches of others that no relay is known to hold, and that this device carries to one.
+    pub carried: u64,
 }
 
 /// The number of a space, if it was joined.
@@ -149,8 +155,8 @@ fn acknowledged_chains(
     device: DeviceId,
 ) -> Result<Vec<OwnChain>, StoreError> {
     let sql =
-        "SELECT c.incarnation, c.lane, b.seq, b.batch FROM chain c JOIN batch b ON b.chain = c.id AND b.seq =
-            coalesce((SELECT min(seq) FROM batch WHERE chain = c.id AND acknowledged = 0) - 1, c.height)
+        "SELECT c.incarnation, c.lane, b.seq, b.batch FROM chain c JOIN batch b ON b.chain = c.id AND b.state < 3 AND b.seq =
+            coalesce((SELECT min(seq) FROM batch WHERE chain = c.id AND acknowledged <> 1 AND state < 3) - 1, c.height)
         WHERE c.space = ?1 AND c.device = ?2 ORDER BY c.id";
     let mut statement = connection.prepare_cached(sql)?;
     let chains = statement.query_map((space, device.as_bytes()), |row| {
@@ -200,11 +206,34 @@ impl Store {
     }
 
     /// Forgets how far a space's log is held, so that it is read from its beginning. What is held is
-    /// kept, and skipped when it comes again.
+    /// kept, and skipped when it comes again. Until then it is not known what of others the log has, and
+    /// what of this device it has in quarantine.
     pub fn reset_cursor(&self, space: SpaceId) -> Result<(), StoreError> {
         self.inner.transaction(|writing| match number(writing.transaction, space)? {
-            Some(space) => set_cursor(writing.transaction, space, None),
+            Some(space) => {
+                set_cursor(writing.transaction, space, None)?;
+                writing.forget_log(space)
+            }
             None => Ok(()),
+        })
+    }
+
+    /// Notes the offset that the newest backup of the relay's log covers.
+    pub fn set_watermark(&self, space: SpaceId, offset: u64) -> Result<(), StoreError> {
+        self.inner.transaction(|writing| {
+            let sql = "UPDATE space SET watermark = ?2 WHERE space = ?1";
+            writing.transaction.execute(sql, (space.as_bytes(), offset as i64))?;
+            Ok(())
+        })
+    }
+
+    /// The offset that the newest backup of the relay's log covers, as far as the relay has said.
+    pub fn watermark(&self, space: SpaceId) -> Result<Option<u64>, StoreError> {
+        self.inner.read(|connection| {
+            let sql = "SELECT watermark FROM space WHERE space = ?1";
+            let offset: Option<Option<i64>> =
+                connection.prepare_cached(sql)?.query_row([space.as_bytes()], |row| row.get(0)).optional()?;
+            Ok(offset.flatten().map(|offset| offset as u64))
         })
     }
 
@@ -222,7 +251,10 @@ impl Store {
                     space,
                     cursor: cursor(connection, number)?,
                     own,
-                    quarantined: 0,
+                    quarantined: match device {
+                        Some(device) => own_quarantined_there(connection, number, device)?,
+                        None => 0,
+                    },
                 });
             }
             Ok(positions)
@@ -254,18 +286,23 @@ impl Store {
     pub fn counts(&self) -> Result<Counts, StoreError> {
         let sql = format!(
             "SELECT {UNSENT_RECORDS},
-            (SELECT count(*) FROM pending)
-                + (SELECT coalesce(sum(entries), 0) FROM batch WHERE acknowledged = 0),
+            (SELECT count(*) FROM pending) + (SELECT coalesce(sum(b.entries), 0) FROM {UNSENT_BATCHES}),
             (SELECT coalesce(sum(length(body)), 0) FROM pending)
-                + (SELECT coalesce(sum(length(bytes)), 0) FROM batch WHERE acknowledged = 0),
+                + (SELECT coalesce(sum(length(b.bytes)), 0) FROM {UNSENT_BATCHES}),
             (SELECT count(*) FROM record),
-            (SELECT count(*) FROM waiting_entry) + (SELECT count(*) FROM batch WHERE state > 0 AND state = 1),
-            (SELECT count(*) FROM refused_entry) + (SELECT count(*) FROM refused_batch),
+            (SELECT count(*) FROM held_entry WHERE state <> 1 AND state = 0)
+                + (SELECT count(*) FROM batch WHERE state > 0 AND state = 1),
+            (SELECT count(*) FROM refused_entry) + (SELECT count(*) FROM refused_batch)
+                + (SELECT count(*) FROM held_entry WHERE state <> 1 AND state >= 10),
             (SELECT count(*) FROM unread) + (SELECT count(*) FROM batch WHERE state > 0 AND state = 2),
+            (SELECT count(*) FROM batch WHERE state > 0 AND state IN (3, 4))
+                + (SELECT count(*) FROM batch WHERE acknowledged = 2),
+            (SELECT count(*) FROM batch WHERE acknowledged = 0) - (SELECT count(*) FROM {UNSENT_BATCHES}),
             (SELECT count(*) FROM orphan), (SELECT count(*) FROM set_aside)"
         );
+        let device = self.device().map(|device| *device.as_bytes());
         self.inner.read(|connection| {
-            Ok(connection.prepare_cached(&sql)?.query_row([], |row| {
+            Ok(connection.prepare_cached(&sql)?.query_row([device], |row| {
                 let count = |column| row.get::<_, i64>(column).map(|count| count as u64);
                 Ok(Counts {
                     unsent_records: count(0)?,
@@ -275,8 +312,10 @@ impl Store {
                     waiting: count(4)?,
                     refused: count(5)?,
                     unread: count(6)?,
-                    orphans: count(7)?,
-                    set_aside: count(8)?,
+                    quarantined: count(7)?,
+                    carried: count(8)?,
+                    orphans: count(9)?,
+                    set_aside: count(10)?,
                 })
             })?)
         })
@@ -286,7 +325,44 @@ impl Store {
 /// A record counts once, whether its changes are pending or sealed.
 const UNSENT_RECORDS: &str = "(SELECT count(*) FROM (
     SELECT s.id, p.kind, p.record FROM pending p JOIN space s ON s.space = p.space WHERE p.kind IS NOT NULL
-    UNION SELECT r.space, r.kind, r.record FROM undelivered d JOIN record r ON r.id = d.record))";
+    UNION SELECT r.space, r.kind, r.record FROM undelivered d JOIN record r ON r.id = d.record
+        JOIN batch b ON b.id = d.batch WHERE b.acknowledged = 0))";
+
+/// What this device sealed and no relay is known to hold; `?1` is the device.
+const UNSENT_BATCHES: &str = "batch b INDEXED BY batch_unacknowledged JOIN chain c ON c.id = b.chain
+    WHERE b.acknowledged = 0 AND c.device = ?1";
+
+impl Writing<'_> {
+    fn forget_log(&self, space: i64) -> Result<(), StoreError> {
+        let device = self.inner.identity().map(|identity| *identity.device().as_bytes());
+        let sql = "UPDATE batch SET log_offset = NULL, acknowledged = CASE
+                WHEN acknowledged = 1 AND chain IN (SELECT id FROM chain WHERE device = ?2) THEN 1 ELSE 0 END
+            WHERE chain IN (SELECT id FROM chain WHERE space = ?1)";
+        self.transaction.execute(sql, (space, device))?;
+        Ok(())
+    }
+}
+
+/// The chains of a space, by number.
+pub(super) fn chains(
+    connection: &Connection,
+    number: i64,
+    space: SpaceId,
+) -> Result<Vec<(i64, ChainKey)>, StoreError> {
+    let sql = "SELECT id, device, incarnation, lane FROM chain WHERE space = ?1 ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let chains = statement.query_map([number], |row| {
+        let lane = row.get::<_, u8>(3)?;
+        let key = ChainKey {
+            device: DeviceId::from_bytes(row.get(1)?),
+            incarnation: Incarnation::from_bytes(row.get(2)?),
+            space,
+            lane: Lane::from_u8(lane).ok_or(rusqlite::Error::IntegralValueOutOfRange(3, lane.into()))?,
+        };
+        Ok((row.get(0)?, key))
+    })?;
+    Ok(chains.collect::<Result<_, _>>()?)
+}
 
 impl Inner {
     /// Somebody else writes what a store opened to read only holds, so it looks again each time.

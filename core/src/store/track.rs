@@ -90,7 +90,7 @@ fn read(row: &Row<'_>) -> Result<StoredTrack, StoreError> {
     })
 }
 
-/// Stores a chunk; `body` is its encoded form. Chunks never change: another of the same id and
+/// Stores a chunk; `body` is its encoded form, `batch` has it unless it is pending. Chunks never change: another of the same id and
 /// author is refused.
 pub(super) fn insert(
     transaction: &Transaction<'_>,
@@ -98,6 +98,7 @@ pub(super) fn insert(
     chain: i64,
     chunk: &TrackChunk,
     body: &[u8],
+    batch: Option<i64>,
 ) -> Result<Outcome, StoreError> {
     let times = chunk.positions.iter().map(|position| position.time);
     let times = times.chain(chunk.gaps.iter().flat_map(|gap| [gap.from, gap.to]));
@@ -106,8 +107,8 @@ pub(super) fn insert(
     });
     // The newest chunk is the one whose last *position* is the newest.
     let to = chunk.positions.last().map_or(to, |last| last.time.as_millis());
-    let sql = "INSERT INTO track_chunk (space, chain, chunk, patrol, time_from, time_to, body)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (space, chain, chunk) DO NOTHING";
+    let sql = "INSERT INTO track_chunk (space, chain, chunk, patrol, time_from, time_to, body, batch)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT (space, chain, chunk) DO NOTHING";
     let inserted = transaction.prepare_cached(sql)?.execute((
         space,
         chain,
@@ -116,6 +117,7 @@ pub(super) fn insert(
         from,
         to,
         body,
+        batch,
     ))?;
     if inserted == 1 {
         return Ok(Outcome::Applied);

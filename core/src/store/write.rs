@@ -35,6 +35,13 @@ pub enum WriteError {
     /// There is no such record to edit.
     #[error("recording: there is no record {0} of this kind in this space")]
     NotFound(RecordId),
+    /// The record, or the patrol's track, was erased, and stays so.
+    #[error("recording: {0} was erased in this space")]
+    Erased(RecordId),
+    /// An earlier change of this device to the record stands nowhere, because what it builds on does not;
+    /// under the present name of the database nothing can follow it.
+    #[error("recording: an earlier change of the record {0} by this device does not stand")]
+    Superseded(RecordId),
     /// The kind's name is empty, too long or reserved.
     #[error("recording: the kind's name is empty, too long or reserved")]
     Kind,
@@ -133,6 +140,7 @@ impl WriteGroup<'_, '_> {
             return self.patch(space, kind, id, puts).map(|()| id);
         }
         let id = id.unwrap_or_else(|| RecordId::new(self.now, self.writing.inner.random()));
+        self.check_not_erased(space, kind, id)?;
         let schema = self.writing.inner.kind(kind).into_owned();
         self.put_first(space, kind, id, |actor, now| create(actor, now, &schema, &fields))?;
         Ok(id)
@@ -149,8 +157,9 @@ impl WriteGroup<'_, '_> {
         let number = self.space(space)?;
         let lane = self.writing.inner.kind(kind).lane;
         let (chain, actor) = self.own_chain(number, space, lane)?;
-        let raw = create(actor, self.now)?;
         let target = Target { space: number, space_id: space, kind, record: id };
+        self.check_not_superseded(&target, chain)?;
+        let raw = create(actor, self.now)?;
         let change = read_back(&raw)?;
         self.whole(|w| {
             let place = w.insert_pending(&target, lane, &raw)?;
@@ -192,12 +201,13 @@ impl WriteGroup<'_, '_> {
         let number = self.space(space)?;
         let (chain, _) = self.own_chain(number, space, Lane::Bulk)?;
         let body = chunk.to_bytes()?;
+        self.check_not_erased(space, TRACK, chunk.patrol)?;
         let device = self.writing.inner.identity().ok_or(WriteError::NoIdentity)?.device();
         if track::is_held(self.writing.transaction, number, device, chunk.id, &body)? {
             return Ok(());
         }
         self.whole(|w| {
-            if track::insert(w.writing.transaction, number, chain, &chunk, &body)? != Outcome::Applied {
+            if track::insert(w.writing.transaction, number, chain, &chunk, &body, None)? != Outcome::Applied {
                 return Ok(());
             }
             w.fill(space, Lane::Bulk, 1 + body.len())?;
@@ -239,9 +249,10 @@ impl WriteGroup<'_, '_> {
         let lane = self.writing.inner.kind(kind).lane;
         let (chain, actor) = self.own_chain(number, space, lane)?;
         let now = self.now;
+        let target = Target { space: number, space_id: space, kind, record: id };
+        self.check_not_superseded(&target, chain)?;
         let record = self.writing.open_record(row, kind)?;
         let Some(raw) = record.document.edit(actor, now, puts)? else { return Ok(()) };
-        let target = Target { space: number, space_id: space, kind, record: id };
         // The open document has the change by now.
         self.whole(|w| {
             let change = read_back(&raw)?;
@@ -251,6 +262,23 @@ impl WriteGroup<'_, '_> {
             w.writing.changed.push(target.changed());
             Ok(())
         })
+    }
+
+    fn check_not_erased(&self, space: SpaceId, kind: &str, record: RecordId) -> Result<(), WriteError> {
+        let is_erased = self.writing.inner.membership(space).is_erased(kind, record);
+        if is_erased { Err(WriteError::Erased(record)) } else { Ok(()) }
+    }
+
+    /// Two changes under one sequence number would never both stand.
+    fn check_not_superseded(&mut self, target: &Target<'_>, chain: i64) -> Result<(), WriteError> {
+        if !self.writing.is_unsettled(target)? {
+            return Ok(());
+        }
+        let sql = "SELECT EXISTS (SELECT 1 FROM held_entry WHERE space = ?1 AND kind = ?2 AND record = ?3
+            AND chain = ?4 AND state <> 1)";
+        let key = (target.space, target.kind, target.record.as_bytes(), chain);
+        let is_superseded = self.writing.transaction.prepare_cached(sql)?.query_row(key, |row| row.get(0))?;
+        if is_superseded { Err(WriteError::Superseded(target.record)) } else { Ok(()) }
     }
 
     /// Does what must be done to its end, or spoil the write.

@@ -1,6 +1,5 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use super::taking::UNREAD;
 use super::*;
 use crate::batch::{BatchKind, ChangeEntry, Entry, SealSpec, seal};
 use crate::clock::Timestamp;
@@ -274,7 +273,10 @@ fn a_bad_entry_is_refused_alone_and_the_reason_kept() {
     let codes: Vec<(u32, u8)> = replica
         .inner
         .read(|connection| {
-            let mut statement = connection.prepare("SELECT entry, code FROM refused_entry ORDER BY entry")?;
+            let mut statement = connection.prepare(
+                "SELECT entry, code FROM refused_entry
+                UNION SELECT entry, state - 10 FROM held_entry WHERE state >= 10 ORDER BY entry",
+            )?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok::<_, StoreError>(rows.collect::<Result<_, _>>()?)
         })
@@ -391,17 +393,27 @@ fn a_replica_goes_on_past_a_batch_that_was_set_aside_and_takes_it_later() {
 }
 
 #[test]
-fn a_second_batch_at_one_place_of_a_chain_is_refused() {
+fn of_two_batches_at_one_place_of_a_chain_the_smaller_stands_and_the_other_is_kept() {
     let mut world = World::new();
     let mut forger = Forger::new(&mut world);
     let first = forger.seal(&[entry(1, "event", forger.created(forger.actor(), "a"))]);
     (forger.seq, forger.prev) = (0, BatchId::from_bytes([0; 32]));
     let fork = forger.seal(&[entry(2, "event", forger.created(forger.actor(), "b"))]);
-    world.append(first);
-    world.append(fork);
-    let two = world.device(2, 0);
-    let report = world.download(&two);
-    assert_eq!((report.refused, report.changed.len()), (1, 1));
+    let (standing, other) = if first.id() < fork.id() { ("a", fork.id()) } else { ("b", first.id()) };
+    for batches in [[&first, &fork], [&fork, &first]] {
+        let mut world = world.copy();
+        for batch in batches {
+            world.append(batch.clone());
+        }
+        let two = world.stranger(2);
+        let report = world.download(&two);
+        assert_eq!((report.refused, report.waiting), (0, 0));
+        let held = two.quarantined(world.space).unwrap();
+        assert_eq!(held.iter().map(|held| held.batch).collect::<Vec<_>>(), [other]);
+        assert_eq!(two.counts().unwrap().quarantined, 1);
+        let records = two.query(&Query::default()).unwrap().records;
+        assert_eq!(records.iter().map(|r| r.fields["title"].clone()).collect::<Vec<_>>(), [standing.into()]);
+    }
 }
 
 #[test]
@@ -552,7 +564,7 @@ fn a_batch_that_waited_for_a_newer_program_is_taken_in_when_the_store_is_opened(
         .transaction(|writing| {
             let number = space::number(writing.transaction, world.space)?.unwrap();
             let (offset, batch) = world.log.last().unwrap();
-            Ingest::new(writing, number, world.space).insert(*offset, batch, UNREAD)
+            Ingest::new(writing, number, world.space).insert(Some(*offset), batch, UNREAD)
         })
         .unwrap();
     assert_eq!(replica.counts().unwrap().unread, 1);

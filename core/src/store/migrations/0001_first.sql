@@ -16,7 +16,8 @@ CREATE TABLE space (
     space         BLOB NOT NULL UNIQUE,
     cursor_log    BLOB,    -- whose log the cursor counts in
     cursor_offset INTEGER, -- the last offset held
-    cursor_digest BLOB     -- what that log is up to there
+    cursor_digest BLOB,    -- what that log is up to there
+    watermark     INTEGER  -- the offset covered by the relay's newest backup
 ) STRICT;
 
 CREATE TABLE chain (
@@ -26,9 +27,10 @@ CREATE TABLE chain (
     incarnation  BLOB NOT NULL,
     lane         INTEGER NOT NULL,
     actor        BLOB NOT NULL,    -- the first half of the chain's id: who Automerge says wrote a change
-    height       INTEGER NOT NULL, -- batches 1..height are held
+    height       INTEGER NOT NULL, -- batches 1..height stand
     head         BLOB NOT NULL,    -- the batch at that height; zeros at height 0
     organisation BLOB,             -- whose device it is by the control records held; NULL while unknown
+    branched     INTEGER NOT NULL DEFAULT 0, -- 1: batches of it are held that do not stand
     UNIQUE (space, device, incarnation, lane)
 ) STRICT;
 CREATE INDEX chain_by_actor ON chain (actor);
@@ -40,14 +42,18 @@ CREATE TABLE batch (
     seq          INTEGER NOT NULL,
     log_offset   INTEGER,          -- where the relay's log has it; NULL for own ones
     received_at  INTEGER NOT NULL, -- by this machine's clock: when it was sealed here or came in
-    acknowledged INTEGER NOT NULL, -- 1: the relay holds it
-    state        INTEGER NOT NULL, -- 0: read; 1: waits for control records about its author; 2: for a newer program
+    acknowledged INTEGER NOT NULL, -- 1: the relay's log has it; 2: the relay has put it into quarantine
+    -- It stands: 0: read; 1: waits for control records; 2: for a newer program. It does not, and is in quarantine:
+    -- 3: another branch stands; 4: beyond a cut. 5: a control batch that came before others of its chain.
+    state        INTEGER NOT NULL,
     control      INTEGER NOT NULL, -- 1: of the kind control
     entries      INTEGER NOT NULL, -- how many
-    bytes        BLOB NOT NULL     -- header, signature and body exactly as sealed
+    bytes        BLOB NOT NULL,    -- header, signature and body: as sealed, or without what was erased since
+    prev         BLOB NOT NULL     -- the batch that it says comes before it
 ) STRICT;
 CREATE INDEX batch_by_chain ON batch (chain, seq);
 CREATE INDEX batch_unacknowledged ON batch (chain, seq) WHERE acknowledged = 0;
+CREATE INDEX batch_quarantined_there ON batch (chain) WHERE acknowledged = 2;
 CREATE INDEX batch_waiting ON batch (id) WHERE state > 0;
 CREATE INDEX batch_control ON batch (id) WHERE control = 1;
 
@@ -123,6 +129,7 @@ CREATE TABLE record_entry (
     hash   BLOB NOT NULL,    -- the change's
     batch  INTEGER,          -- batch.id; NULL while it is pending
     entry  INTEGER NOT NULL, -- which entry of the batch, from 0; or pending.id
+    ancestor INTEGER NOT NULL DEFAULT 0, -- 1: the entry is an ancestor, carried by another author
     PRIMARY KEY (record, chain, seq)
 ) STRICT, WITHOUT ROWID;
 
@@ -143,25 +150,42 @@ CREATE TABLE track_chunk (
     time_from INTEGER NOT NULL,
     time_to   INTEGER NOT NULL, -- of its last position
     body      BLOB NOT NULL,    -- the encoded chunk
+    batch     INTEGER,          -- batch.id; NULL while it is pending
     UNIQUE (space, chain, chunk)
 ) STRICT;
 CREATE INDEX track_chunk_by_patrol ON track_chunk (space, patrol, time_from);
 CREATE INDEX track_chunk_by_chain ON track_chunk (chain, time_to);
 
--- Entries held whose ancestors are not: tried again when something arrives for their record.
-CREATE TABLE waiting_entry (
+-- Every other place of a change: one that is not part of its record, or is in another place too. With
+-- record_entry these are all, so that a record can be built again from everything that is held of it.
+-- Of tracks, which have the kind 'track' and their patrol's id: the chunks that are in no row.
+CREATE TABLE held_entry (
+    space    INTEGER NOT NULL, -- space.id
+    kind     TEXT NOT NULL,
+    record   BLOB NOT NULL,
+    batch    INTEGER NOT NULL, -- batch.id; 0 while it is pending
+    entry    INTEGER NOT NULL, -- which entry of the batch, from 0; or pending.id
+    chain    INTEGER NOT NULL, -- chain.id: the author
+    seq      INTEGER NOT NULL, -- the author's changes of this record, from 1; 0 if it does not say
+    hash     BLOB NOT NULL,    -- the change's; empty if it is none
+    ancestor INTEGER NOT NULL, -- 1: carried by another author
+    -- 0: waits for what it builds on; 1: counts only for what builds on it; 10 and more: refused, 10 + EntryRefusal
+    state    INTEGER NOT NULL,
+    PRIMARY KEY (space, kind, record, batch, entry)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX held_entry_unsettled ON held_entry (state) WHERE state <> 1;
+
+-- Ancestors that this device owes to what it wrote: to be carried along in its own chain.
+CREATE TABLE owed_ancestor (
     space  INTEGER NOT NULL, -- space.id
+    lane   INTEGER NOT NULL, -- in which of its chains
     kind   TEXT NOT NULL,
     record BLOB NOT NULL,
-    chain  INTEGER NOT NULL, -- chain.id
-    seq    INTEGER NOT NULL, -- the author's changes of this record, from 1
     hash   BLOB NOT NULL,
-    batch  INTEGER NOT NULL, -- batch.id
-    entry  INTEGER NOT NULL,
-    PRIMARY KEY (space, kind, record, chain, seq)
+    PRIMARY KEY (space, lane, kind, record, hash)
 ) STRICT, WITHOUT ROWID;
 
--- Entries that no replica takes, each with the reason; their batches stay.
+-- Entries that do not say what they are about, each with the reason; their batches stay.
 CREATE TABLE refused_entry (
     batch  INTEGER NOT NULL, -- batch.id
     entry  INTEGER NOT NULL,

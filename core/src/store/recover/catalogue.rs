@@ -288,7 +288,7 @@ fn named_space(row: &Row<'_>) -> Option<SpaceId> {
 /// A row of the table `space`.
 fn joined_space(row: &Row<'_>) -> Option<SpaceId> {
     match row.columns.as_slice() {
-        [Column::Null, Column::Blob(space), log, offset, batch]
+        [Column::Null, Column::Blob(space), log, offset, batch, _]
             if row.committed
                 && matches!(log, Column::Null | Column::Blob(_))
                 && matches!(offset, Column::Null | Column::Integer(_))
@@ -312,6 +312,7 @@ fn chain_row(row: &Row<'_>) -> Option<(ActorId, DeviceId)> {
         Column::Integer(_),
         Column::Blob(_),
         _,
+        _,
     ] = row.columns.as_slice()
     else {
         return None;
@@ -323,7 +324,7 @@ fn chain_row(row: &Row<'_>) -> Option<(ActorId, DeviceId)> {
 /// What the table `batch` says of a batch beside its bytes: its offset, and whether the relay has it.
 fn batch_columns(columns: &[Column<'_>]) -> (Option<u64>, Option<bool>) {
     match columns {
-        [Column::Null, Column::Blob(_), _, _, offset, _, acknowledged, _, _, _, Column::Blob(_)] => {
+        [Column::Null, Column::Blob(_), _, _, offset, _, acknowledged, _, _, _, Column::Blob(_), _] => {
             let offset = match offset {
                 Column::Integer(offset) => u64::try_from(*offset).ok(),
                 _ => None,

@@ -71,9 +71,10 @@ fn database(directory: &Path) -> (PathBuf, Connection) {
 
 fn insert_batch(db: &Connection, batch: &SealedBatch, acknowledged: bool) {
     let sql = "INSERT INTO batch (batch, chain, seq, log_offset, received_at, acknowledged, state, control,
-        entries, bytes) VALUES (?1, 1, ?2, 40, 1790000000000, ?3, 0, 0, 1, ?4)";
+        entries, bytes, prev) VALUES (?1, 1, ?2, 40, 1790000000000, ?3, 0, 0, 1, ?4, ?5)";
     let seq = batch.header().seq as i64;
-    db.execute(sql, (batch.id().as_bytes(), seq, acknowledged, batch.as_bytes())).unwrap();
+    let prev = batch.header().prev;
+    db.execute(sql, (batch.id().as_bytes(), seq, acknowledged, batch.as_bytes(), prev.as_bytes())).unwrap();
 }
 
 fn insert_pending(db: &Connection, kind: Option<&str>, record: u8, body: &[u8]) {
@@ -119,9 +120,9 @@ fn a_batch_or_change_with_a_flipped_bit_is_not_found() {
     for at in [3, 200, 210, 240, bytes.len() - 1] {
         bytes[at] ^= 4;
         db.execute(
-            "INSERT INTO batch (batch, chain, seq, received_at, acknowledged, state, control, entries, bytes)
-            VALUES (?1, 1, 1, 1, 0, 0, 0, 1, ?2)",
-            ([at as u8; 32], &bytes),
+            "INSERT INTO batch (batch, chain, seq, received_at, acknowledged, state, control, entries, bytes, prev)
+            VALUES (?1, 1, 1, 1, 0, 0, 0, 1, ?2, ?3)",
+            ([at as u8; 32], &bytes, [0; 32]),
         )
         .unwrap();
         bytes[at] ^= 4;
