@@ -242,3 +242,7 @@ impl Writing<'_> {
         Ok(Some(AncestorEntry { device, incarnation, lane, record, kind, change }))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests;
