@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! id, clock → model → document → batch → control → {protocol, store} → engine → client → device
+//!                                                                    → exchange → bundle → device
 //! ```
 //!
 //! Protocol and store never name each other; the engine alone knows both. No module but `client`
@@ -21,6 +22,7 @@ pub mod engine;
 pub mod enrolment;
 #[cfg(test)]
 mod examples;
+pub mod exchange;
 pub mod id;
 pub mod identity;
 pub mod limits;
