@@ -10,6 +10,7 @@
 //! urgent ones first. So a file that was cut, at whatever byte, gives every batch that is whole before
 //! the cut, and says which are missing. Writing and reading need memory for the manifest and one batch.
 
+mod carry;
 mod file;
 mod manifest;
 mod missing;
@@ -21,6 +22,9 @@ mod write;
 
 use std::io;
 
+pub use carry::{
+    BundleRequest, BundleScope, ExportError, ExportReport, ImportError, ImportReport, export, import,
+};
 pub use file::{FileError, write_file};
 pub use manifest::{Manifest, ManifestRun, ManifestSpace};
 pub use missing::{MissingRun, missing};

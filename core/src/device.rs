@@ -4,18 +4,27 @@
 //! or that has had no network for a month, records as any other does.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use crate::bundle::{
+    self, BundleError, BundleRequest, BundleScope, ExportError, ExportReport, ImportError, ImportReport,
+    write_file,
+};
 use crate::client::{Client, ClientConfig, EnrolError, RelayAddress, enrol};
 use crate::clock::Clock;
 use crate::enrolment::EnrolmentCode;
+use crate::exchange::{Cancel, ExchangeError, exchange};
 use crate::id::{DeviceId, OrganisationId, SpaceId};
 use crate::identity::Identity;
 use crate::model::value::{Value, fields_from_cbor, fields_to_cbor};
 use crate::model::{Fields, Kinds};
+use crate::pairing::{Invitation, PairingCode};
+use crate::protocol::{PeerReport, PeerRole};
 use crate::store::{OpenError, Store, StoreConfig, StoreError};
 
 /// The setting under which the store keeps the enrolment.
@@ -64,6 +73,26 @@ pub enum SyncStartError {
     /// The sync thread could not be started.
     #[error("starting the sync: no thread for it")]
     Thread(#[source] std::io::Error),
+}
+
+/// Whom a bundle is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BundleRecipient {
+    /// The relay that this device is enrolled with.
+    Relay,
+    /// Another device.
+    Device(DeviceId),
+}
+
+/// A bundle is not made.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleExportError {
+    /// There is no relay that it could be for.
+    #[error("making a bundle: the device is not enrolled")]
+    NotEnrolled,
+    /// It could not be made.
+    #[error(transparent)]
+    Export(#[from] ExportError),
 }
 
 /// An opened device.
@@ -141,6 +170,88 @@ impl Device {
             identity: self.identity.clone(),
         };
         Client::start(self.store.clone(), config, self.clock.clone()).map_err(SyncStartError::Thread)
+    }
+
+    /// Makes a code to show another device, which lets it exchange with this one, once.
+    ///
+    /// # Panics
+    /// When the system has no randomness: a code made then could be guessed.
+    pub fn invite(&self) -> Arc<Invitation> {
+        let mut secret = Zeroizing::new([0; 16]);
+        getrandom::fill(&mut *secret).expect("a code needs the system's randomness");
+        Arc::new(Invitation::new(self.id(), *secret, (self.clock)()))
+    }
+
+    /// Exchanges with the device at the other end of a stream, which has read this one's code; blocks
+    /// until both have what the other had. Needs no network and no relay.
+    pub fn exchange(
+        &self,
+        invitation: &Arc<Invitation>,
+        streams: (impl Read + Send + 'static, impl Write + Send + 'static),
+        cancel: &Cancel,
+        on_progress: impl FnMut(&PeerReport),
+    ) -> Result<PeerReport, ExchangeError> {
+        self.exchange_as(PeerRole::Inviting(Arc::clone(invitation)), streams, cancel, on_progress)
+    }
+
+    /// The same for the device that has read the other's code.
+    pub fn exchange_with(
+        &self,
+        code: &PairingCode,
+        streams: (impl Read + Send + 'static, impl Write + Send + 'static),
+        cancel: &Cancel,
+        on_progress: impl FnMut(&PeerReport),
+    ) -> Result<PeerReport, ExchangeError> {
+        self.exchange_as(PeerRole::Joining(code.clone()), streams, cancel, on_progress)
+    }
+
+    fn exchange_as(
+        &self,
+        role: PeerRole,
+        streams: (impl Read + Send + 'static, impl Write + Send + 'static),
+        cancel: &Cancel,
+        on_progress: impl FnMut(&PeerReport),
+    ) -> Result<PeerReport, ExchangeError> {
+        exchange(&self.store, self.identity.clone(), role, &self.clock, streams, cancel, on_progress)
+    }
+
+    /// Writes a bundle of some spaces, or of all if none is named, into a new file. It is there when it
+    /// is whole and on the disk, and not before. `on_progress` is called with the bytes written and in
+    /// all.
+    pub fn export_bundle(
+        &self,
+        path: &Path,
+        recipient: BundleRecipient,
+        spaces: &[SpaceId],
+        scope: &BundleScope,
+        cancel: &Cancel,
+        on_progress: impl FnMut(u64, u64),
+    ) -> Result<ExportReport, BundleExportError> {
+        let (recipient, is_relay) = match recipient {
+            BundleRecipient::Device(device) => (device, false),
+            BundleRecipient::Relay => {
+                let enrolment = self.enrolment().map_err(ExportError::Store)?;
+                (enrolment.ok_or(BundleExportError::NotEnrolled)?.relay, true)
+            }
+        };
+        let all = self.store.spaces().map_err(ExportError::Store)?;
+        let is_chosen = |space: &SpaceId| spaces.is_empty() || spaces.contains(space);
+        let chosen: Vec<_> = all.into_iter().filter(is_chosen).collect();
+        let now = (self.clock)();
+        let request = BundleRequest { recipient, is_relay, spaces: &chosen, scope, now };
+        Ok(write_file(path, |file| bundle::export(&self.store, request, file, cancel, on_progress))?)
+    }
+
+    /// Takes in every whole batch of a bundle for this device; the report says what is missing.
+    /// `on_progress` is called with the batches read and in all.
+    pub fn import_bundle(
+        &self,
+        path: &Path,
+        cancel: &Cancel,
+        on_progress: impl FnMut(u64, u64),
+    ) -> Result<ImportReport, ImportError> {
+        let file = File::open(path).map_err(|source| BundleError::Read { offset: 0, source })?;
+        bundle::import(&self.store, &self.identity, BufReader::new(file), cancel, on_progress)
     }
 }
 

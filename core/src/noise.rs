@@ -220,11 +220,6 @@ impl Channel {
         self.join(&fragment[..len])
     }
 
-    /// Whether a message was begun and is not whole.
-    pub(crate) fn is_within_message(&self) -> bool {
-        !self.partial.is_empty()
-    }
-
     fn join(&mut self, fragment: &[u8]) -> Result<Option<Vec<u8>>, NoiseError> {
         let (&flag, bytes) = fragment.split_first().ok_or(NoiseError::Malformed)?;
         let is_full = bytes.len() == FRAGMENT_LEN;

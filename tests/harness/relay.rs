@@ -136,6 +136,18 @@ impl Relay {
         self.folder = folder.to_owned();
     }
 
+    /// Writes a bundle for a device, by its label, running or not.
+    pub fn export_bundle(&self, to: &str, file: &Path) -> String {
+        run(self.command("export").arg("--data").arg(&self.folder).args(["--to", to]).arg(file))
+    }
+
+    /// Takes a bundle in, running or not: whether all of it could be, and what it prints.
+    pub fn import_bundle(&self, file: &Path) -> (bool, String) {
+        let output = self.command("import").arg("--data").arg(&self.folder).arg(file).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// Whether `barid check` finds nothing in a folder, and what it prints.
     pub fn check(folder: &Path) -> (bool, String) {
         let output = Command::new(barid()).arg("check").arg("--data").arg(folder).output().unwrap();

@@ -11,6 +11,7 @@ use crate::limits::{BUNDLE_MANIFEST_LEN_MAX, FRAME_LEN_MAX};
 use crate::noise::{Channel, open_one_way};
 
 /// What comes next in a bundle.
+#[allow(clippy::large_enum_variant, reason = "there is one at a time, and nearly always a batch")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BundleItem {
     /// A batch: its structure was checked, neither its signature nor its body.

@@ -1,5 +1,7 @@
 //! The file itself: whole, cut, altered, for somebody else.
 
+mod stores;
+
 use std::collections::HashSet;
 
 use super::*;
