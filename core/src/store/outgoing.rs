@@ -209,23 +209,24 @@ fn take_carried(
     foreign: &[SpaceId],
     wanted: &mut Wanted<'_>,
 ) -> Result<bool, StoreError> {
-    let batches = "SELECT b.bytes, c.device, c.incarnation FROM batch b INDEXED BY batch_unacknowledged
-        JOIN chain c ON c.id = b.chain WHERE b.acknowledged = 0 AND c.space = ?1 AND c.lane = ?2
-        AND c.device <> ?3 AND b.control = ?4 ORDER BY b.chain, b.seq, b.state";
-    let mut batches = connection.prepare_cached(batches)?;
+    let chains = "SELECT id, device, incarnation FROM chain
+        WHERE space = ?1 AND lane = ?2 AND device <> ?3 ORDER BY id";
+    let batches = "SELECT bytes FROM batch INDEXED BY batch_unacknowledged
+        WHERE chain = ?1 AND acknowledged = 0 AND seq > ?2 AND control = ?3 ORDER BY seq";
+    let (mut chains, mut batches) = (connection.prepare_cached(chains)?, connection.prepare_cached(batches)?);
     for space in foreign {
         let Some(number) = space::number(connection, *space)? else { continue };
-        let mut rows = batches.query((number, lane as u8, identity.device().as_bytes(), control))?;
-        while let Some(row) = rows.next()? {
+        let mut chains = chains.query((number, lane as u8, identity.device().as_bytes()))?;
+        while let Some(chain) = chains.next()? {
             let (device, incarnation) =
-                (DeviceId::from_bytes(row.get(1)?), Incarnation::from_bytes(row.get(2)?));
-            let batch = SealedBatch::parse(row.get::<_, Vec<u8>>(0)?);
-            let batch = batch.map_err(|_| StoreError::Unreadable("a carried batch"))?;
-            if batch.header().seq <= wanted.height_sent(*space, device, incarnation, lane) {
-                continue;
-            }
-            if !wanted.take(batch) {
-                return Ok(false);
+                (DeviceId::from_bytes(chain.get(1)?), Incarnation::from_bytes(chain.get(2)?));
+            let height = wanted.height_sent(*space, device, incarnation, lane);
+            let mut rows = batches.query((chain.get::<_, i64>(0)?, height as i64, control))?;
+            while let Some(row) = rows.next()? {
+                let batch = SealedBatch::parse(row.get::<_, Vec<u8>>(0)?);
+                if !wanted.take(batch.map_err(|_| StoreError::Unreadable("a carried batch"))?) {
+                    return Ok(false);
+                }
             }
         }
     }

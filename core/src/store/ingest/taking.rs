@@ -43,6 +43,14 @@ enum Placing {
     Stops(StoppedBy),
 }
 
+/// A batch that was not read, or that does not stand.
+struct WaitingBatch {
+    row: i64,
+    chain: i64,
+    state: u8,
+    bytes: Vec<u8>,
+}
+
 /// One ingest within its transaction.
 pub(in crate::store) struct Ingest<'a, 'b> {
     pub(in crate::store) writing: &'a mut Writing<'b>,
@@ -473,7 +481,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
     pub(super) fn retry_batches(&mut self) -> Result<(), StoreError> {
         loop {
             let mut accepted = 0;
-            for (row, chain, state, bytes) in self.waiting_batches()? {
+            for WaitingBatch { row, chain, state, bytes } in self.waiting_batches()? {
                 if self.heard.contains(&row) {
                     continue;
                 }
@@ -499,13 +507,14 @@ impl<'a, 'b> Ingest<'a, 'b> {
     }
 
     /// The batches that are held and not read, and the control batches that do not stand.
-    fn waiting_batches(&self) -> Result<Vec<(i64, i64, u8, Vec<u8>)>, StoreError> {
+    fn waiting_batches(&self) -> Result<Vec<WaitingBatch>, StoreError> {
         let sql = "SELECT b.id, b.chain, b.state, b.bytes FROM batch b INDEXED BY batch_waiting
             JOIN chain c ON c.id = b.chain
             WHERE b.state > 0 AND (b.state < 3 OR b.control = 1) AND c.space = ?1 ORDER BY b.id";
         let mut statement = self.writing.transaction.prepare_cached(sql)?;
-        let rows = statement
-            .query_map([self.number], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?;
+        let rows = statement.query_map([self.number], |row| {
+            Ok(WaitingBatch { row: row.get(0)?, chain: row.get(1)?, state: row.get(2)?, bytes: row.get(3)? })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
