@@ -309,6 +309,9 @@ impl Thread {
     }
 
     fn look_around(&mut self, seen_version: &mut Option<i64>) {
+        if let Err(error) = self.writer.leave_no_traces() {
+            tracing::warn!(%error, "what was erased is not yet out of the log's file");
+        }
         let version = self.writer.data_version().ok();
         if version == *seen_version {
             return;

@@ -22,6 +22,9 @@ use super::reader::{meta, to_sql};
 use super::{LogError, LogState, SpaceState, verify};
 use crate::data_dir::DataDir;
 
+/// How long a transaction waits for that of another process.
+const BUSY: Duration = Duration::from_secs(10);
+
 /// The one connection of a process that appends.
 pub struct LogWriter {
     connection: Connection,
@@ -188,11 +191,13 @@ impl LogWriter {
     }
 
     /// Empties the write-ahead log, which still holds what the file itself has erased.
-    fn leave_no_traces(&mut self) -> Result<(), LogError> {
+    /// Waits for nobody: while somebody reads an older state it cannot be done, and is tried again.
+    pub(super) fn leave_no_traces(&mut self) -> Result<(), LogError> {
         if self.has_traces {
-            let is_busy: bool =
-                self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-            self.has_traces = is_busy;
+            self.connection.busy_timeout(Duration::ZERO)?;
+            let emptied = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+            self.connection.busy_timeout(BUSY)?;
+            self.has_traces = emptied?;
         }
         Ok(())
     }
@@ -252,7 +257,7 @@ pub(super) fn up_to_date<'a>(
 fn connect(path: &Path) -> Result<Connection, LogError> {
     DataDir::touch_private(path).map_err(LogError::File)?;
     let mut connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // An acknowledgement promises that a power cut takes nothing back.
     connection.pragma_update(None, "synchronous", "FULL")?;

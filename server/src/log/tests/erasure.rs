@@ -129,3 +129,26 @@ fn a_batch_with_something_missing_waits_for_the_decision_that_says_so() {
     erase_all(&mut world, &[1]);
     assert!(matches!(world.append(&stripped), Outcome::Appended { .. }));
 }
+
+#[tokio::test]
+async fn a_reader_of_an_older_state_delays_the_end_of_what_was_erased_and_does_not_prevent_it() {
+    let mut world = World::new();
+    let mut device = Device::new(1, world.space);
+    world.admit(&device);
+    world.append(&device.tell(1));
+    let log = world.open();
+    let reading = rusqlite::Connection::open(world.path()).unwrap();
+    let older = reading.unchecked_transaction().unwrap();
+    let _: i64 = older.query_row("SELECT count(*) FROM batch", [], |row| row.get(0)).unwrap();
+    let statements = vec![erase("event", RecordId::from_bytes([1; 16])).unwrap()];
+    let own = OwnStatements { space: world.space, signer: Arc::clone(&world.organisation.key), statements };
+    log.transact(move |append| append.statements(&own).map(drop)).await.unwrap();
+    assert!(files_hold_the_word(&world), "somebody still reads it");
+    older.commit().unwrap();
+    let begin = std::time::Instant::now();
+    while files_hold_the_word(&world) {
+        assert!(begin.elapsed() < std::time::Duration::from_secs(20), "it never goes");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(erased_places(&read(&world)[0]), [true, false]);
+}
