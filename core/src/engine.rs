@@ -58,6 +58,9 @@ pub struct Link {
     unsent: Unsent,
     turned_down: Option<Verdict>,
     revoked: bool,
+    /// What was taken in may have left something to be sent: what others of this device build on, when
+    /// that goes into quarantine.
+    has_more: bool,
     closed: Option<CloseReason>,
     /// What the file was called when the link began.
     incarnation: Incarnation,
@@ -102,6 +105,7 @@ impl Link {
             unsent: Unsent { records: unsent, counted: now },
             turned_down: None,
             revoked: false,
+            has_more: false,
             closed: None,
             incarnation,
             own_at_relay: BTreeMap::new(),
@@ -185,6 +189,9 @@ impl Link {
             if let Some(input) = self.perform_one(output, now)? {
                 self.session.handle(input, now);
             }
+            if std::mem::take(&mut self.has_more) {
+                self.session.handle(DeviceInput::LocalChange { unsent: self.unsent.records }, now);
+            }
             if std::mem::take(&mut self.is_outdated) {
                 self.session.handle(DeviceInput::Reopen, now);
             }
@@ -213,7 +220,7 @@ impl Link {
                     self.store.keep_unread(space, *offset, bytes, None)?;
                 }
                 match self.store.ingest(space, &batches, Some(cursor)) {
-                    Ok(_) => {}
+                    Ok(report) => self.has_more |= report.membership_changed || report.quarantined > 0,
                     Err(error) if self.is_own_past(&error, &batches) => self.go_back(space, &error)?,
                     Err(error) => return Err(error.into()),
                 }
@@ -240,9 +247,15 @@ impl Link {
                 self.is_outdated |= self.meet_fork(batch, verdict)?;
             }
             // Each comes again at its offset.
-            DeviceOutput::Control { space, batches } => drop(self.store.ingest_carried(space, &batches)?),
+            DeviceOutput::Control { space, batches } => {
+                self.has_more |= self.store.ingest_carried(space, &batches)?.membership_changed;
+            }
             DeviceOutput::QuarantineLost { space } => self.store.forget_quarantined_there(space)?,
-            DeviceOutput::Watermark { space, offset } => self.store.set_watermark(space, offset)?,
+            DeviceOutput::Watermark { space, offset } => {
+                if self.store.watermark(space)? != Some(offset) {
+                    self.store.set_watermark(space, offset)?;
+                }
+            }
             DeviceOutput::Revoked { space } => {
                 tracing::warn!(%space, "this device was revoked");
                 self.revoked = true;

@@ -93,6 +93,7 @@ fn show(
         status.down = progress.down;
         status.unsent_records = link.unsent_records();
         status.turned_down = link.turned_down();
+        status.revoked = link.is_revoked();
         if up_to_date {
             status.error = None;
             if before.phase != Phase::UpToDate || before.up != status.up || before.down != status.down {

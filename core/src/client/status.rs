@@ -45,6 +45,8 @@ pub struct SyncStatus {
     /// Why the relay does not take something of this device's, while that is so: the phone keeps it,
     /// and is not up to date until somebody looks into it.
     pub turned_down: Option<Verdict>,
+    /// Whether the relay says that this device was revoked.
+    pub revoked: bool,
     /// When everything was last exchanged and acknowledged.
     pub last_success: Option<Timestamp>,
     /// When the next link is tried, while waiting.

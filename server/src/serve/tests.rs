@@ -458,6 +458,14 @@ async fn a_revoke_cuts_a_link_at_once_and_the_next_one_takes_what_the_device_sen
     assert_eq!(aside.len(), 1);
     assert_eq!(reader.head(space).unwrap(), head + 1, "the revoke, and nothing else");
     assert!(phone.store().membership(space).unwrap().is_revoked(key), "the phone knows");
+    assert!(status.borrow().revoked);
+    // It is not offered again on another link, unless the relay has lost it.
+    let position =
+        |space| phone.store().positions().unwrap().into_iter().find(|at| at.space == space).unwrap();
+    assert_eq!(position(space).quarantined, 1);
+    assert_eq!(phone.store().outgoing(&[], &[], usize::MAX).unwrap().0, []);
+    phone.store().forget_quarantined_there(space).unwrap();
+    assert_eq!(phone.store().outgoing(&[], &[], usize::MAX).unwrap().0.len(), 1);
     tokio::task::spawn_blocking(move || drop(client)).await.unwrap();
 }
 
