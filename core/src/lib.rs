@@ -26,6 +26,7 @@ pub mod exchange;
 pub mod id;
 pub mod identity;
 pub mod limits;
+pub mod migration;
 pub mod model;
 mod noise;
 pub mod pairing;

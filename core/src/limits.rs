@@ -25,6 +25,9 @@ pub const CHANGE_ACTORS_MAX: usize = 64;
 pub const OP_PREDECESSORS_MAX: usize = 64;
 /// Different values that a conflict shows, at most; of more, those that would win.
 pub const CONFLICT_VALUES_MAX: usize = 64;
+/// Captured fields in conflict that a record shows, at most; of more, the first by name. Without it,
+/// a few thousand devices that all "create" one record could have every name of each compared with all.
+pub const CAPTURE_CONFLICTS_MAX: usize = 256;
 /// Bytes of a field's name, at most.
 pub const KEY_LEN_MAX: usize = 128;
 /// Bytes of a kind's name, at most.

@@ -74,6 +74,7 @@ pub use quarantine::Quarantined;
 pub use query::{Page, PageToken, PageTokenError, Query};
 pub use recover::{RecoverError, RecoverReport};
 pub use row::Record;
+pub use schema::STEPS as SCHEMA_STEPS;
 pub use search::{arabic_fold, light_stem};
 pub use space::Counts;
 pub use track::{LatestPosition, StoredTrack};

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -13,6 +14,7 @@ use barid_core::clock::Clock;
 use barid_core::id::to_hex;
 use barid_core::identity::Identity;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::timeout::RequestBodyDeadlineLayer;
 use tower_http::trace::{DefaultOnFailure, DefaultOnResponse, TraceLayer};
 use tracing::Level;
 
@@ -104,6 +106,7 @@ pub fn router(app: App) -> Router {
         .merge(dashboard::routes())
         .merge(api::router(app.api()))
         .layer(DefaultBodyLimit::max(app.config.body_len_max))
+        .layer(RequestBodyDeadlineLayer::new(Duration::from_secs(app.config.body_seconds_max)))
         .layer(middleware::from_fn_with_state(app.clone(), auth::guard))
         .layer(middleware::from_fn(secure_headers))
         .layer(CatchPanicLayer::custom(|_| {

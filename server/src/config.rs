@@ -90,6 +90,10 @@ keys! {
     connections_max: usize = 2000, "COUNT";
     /// Seconds within which a client must have sent the head of its request. [default: 20]
     header_seconds_max: u64 = 20, "SECONDS";
+    /// Seconds within which a client must have sent the body of its request. [default: 20]
+    body_seconds_max: u64 = 20, "SECONDS";
+    /// Seconds for which a client may take nothing of what it asked for. [default: 60]
+    stall_seconds_max: u64 = 60, "SECONDS";
     /// Bytes of a request's body, at most. [default: 1048576]
     body_len_max: usize = 1024 * 1024, "BYTES";
     /// Seconds that connections get to finish when the relay stops. [default: 10]

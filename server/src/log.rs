@@ -23,6 +23,7 @@ use barid_core::batch::{BatchError, BatchKind, Body, BodyEntry, Header, Lane, Se
 use barid_core::clock::Timestamp;
 use barid_core::control::{Membership, QuarantineReason, RefuseReason, RetryReason, StatementError, Verdict};
 use barid_core::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
+use barid_core::migration::MigrationError;
 use barid_core::position::OwnChain;
 use futures_util::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
@@ -118,7 +119,7 @@ pub enum LogError {
     Database(#[from] rusqlite::Error),
     /// Written by a newer version, or a migration failed.
     #[error("bringing the log to this version")]
-    Migration(#[from] rusqlite_migration::Error),
+    Migration(#[from] MigrationError),
     /// A row is not what was written.
     #[error("the log is damaged at offset {offset} of a space")]
     Damaged {

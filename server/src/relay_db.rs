@@ -7,10 +7,13 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use barid_core::migration::{MigrationError, migrate};
 use rusqlite::Connection;
-use rusqlite_migration::{M, Migrations};
 
 use crate::data_dir::DataDir;
+
+/// What leads from an empty file to the newest schema, step by step.
+pub const SCHEMA_STEPS: &[&str] = &[include_str!("../migrations/relay_0001_first.sql")];
 
 /// `relay.db` cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +26,7 @@ pub enum OpenRelayDbError {
     Database(#[source] rusqlite::Error),
     /// Written by a newer version, or a migration failed.
     #[error("bringing relay.db to this version")]
-    Migration(#[source] rusqlite_migration::Error),
+    Migration(#[source] MigrationError),
 }
 
 /// A handle on `relay.db`; clones share the connection.
@@ -52,9 +55,7 @@ impl RelayDb {
             connection.pragma_update(None, "foreign_keys", true)
         };
         pragmas(&connection).map_err(OpenRelayDbError::Database)?;
-        Migrations::new(vec![M::up(include_str!("../migrations/relay_0001_first.sql"))])
-            .to_latest(&mut connection)
-            .map_err(OpenRelayDbError::Migration)?;
+        migrate(&mut connection, SCHEMA_STEPS).map_err(OpenRelayDbError::Migration)?;
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
 

@@ -3,6 +3,8 @@
 //! The loop is our own because `axum::serve` sets no timers: a client that sends its request a byte
 //! an hour would hold its connection for ever.
 
+mod stall;
+
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -43,6 +45,7 @@ use crate::reports::Reports;
 use crate::shutdown::Shutdown;
 use crate::tls::{self, TlsError};
 use crate::view::Views;
+use stall::Stalling;
 
 /// The relay cannot be started.
 #[derive(Debug, thiserror::Error)]
@@ -208,6 +211,7 @@ impl Server {
                 routes: routes.clone(),
                 tls: tls.clone(),
                 header_max: Duration::from_secs(config.header_seconds_max),
+                stall_max: Duration::from_secs(config.stall_seconds_max),
                 shutdown: shutdown.clone(),
                 peer,
                 place,
@@ -272,6 +276,7 @@ struct Connection {
     routes: Router,
     tls: Option<TlsAcceptor>,
     header_max: Duration,
+    stall_max: Duration,
     shutdown: Shutdown,
     peer: SocketAddr,
     place: ConnectionPlace,
@@ -281,6 +286,7 @@ impl Connection {
     async fn run(self, stream: TcpStream) {
         // Frames are small and people wait for them.
         let _ = stream.set_nodelay(true);
+        let stream = Stalling::new(stream, self.stall_max);
         match self.tls.clone() {
             None => self.serve(stream).await,
             Some(tls) => match tokio::time::timeout(self.header_max, tls.accept(stream)).await {

@@ -1,17 +1,12 @@
 //! What strangers, broken phones and broken disks send: a typed error each, and nothing is disturbed.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
 use barid_core::batch::{BatchKind, ChangeEntry, Entry, Lane, SealSpec, seal};
 use barid_core::client::SyncError;
 use barid_core::clock::{Timestamp, system_clock};
 use barid_core::control::{RefuseReason, RetryReason};
 use barid_core::device::{Device, DeviceConfig};
-use barid_core::engine::{Link, LinkInput};
 use barid_core::id::{BatchId, Incarnation, RecordId};
 use barid_core::identity::Identity;
 use barid_core::limits::BATCH_LEN_MAX;
@@ -19,104 +14,9 @@ use barid_core::model::Kinds;
 use barid_core::protocol::{CloseCode, CloseReason};
 use barid_core::store::OpenError;
 use harness::phone::{PATIENCE, Phone, PhoneFiles, event_fields};
+use harness::raw_link::RawLink;
 use harness::relay::{Relay, barid};
 use harness::wait::until;
-
-/// A websocket spoken by hand, so that anything at all can be sent.
-struct RawLink(TcpStream);
-
-impl RawLink {
-    fn open(port: u16) -> Self {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        let request = format!(
-            "GET /sync HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-             sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut head = Vec::new();
-        let mut byte = [0];
-        while !head.ends_with(b"\r\n\r\n") {
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
-        Self(stream)
-    }
-
-    /// A binary message, masked with zeros.
-    fn send(&mut self, payload: &[u8]) {
-        let mut frame = vec![0x82];
-        match payload.len() {
-            len @ ..=125 => frame.push(0x80 | len as u8),
-            len @ ..=65_535 => {
-                frame.push(0x80 | 126);
-                frame.extend((len as u16).to_be_bytes());
-            }
-            len => {
-                frame.push(0x80 | 127);
-                frame.extend((len as u64).to_be_bytes());
-            }
-        }
-        frame.extend([0; 4]);
-        frame.extend(payload);
-        self.0.write_all(&frame).ok();
-    }
-
-    /// The next binary message of the relay, which masks nothing.
-    fn receive(&mut self) -> Vec<u8> {
-        let mut head = [0; 2];
-        self.0.read_exact(&mut head).unwrap();
-        assert_eq!(head[0], 0x82, "a whole binary message");
-        let len = match head[1] {
-            126 => {
-                let mut len = [0; 2];
-                self.0.read_exact(&mut len).unwrap();
-                usize::from(u16::from_be_bytes(len))
-            }
-            len => usize::from(len),
-        };
-        let mut payload = vec![0; len];
-        self.0.read_exact(&mut payload).unwrap();
-        payload
-    }
-
-    /// The relay's next word on a batch; what it sends of the log meanwhile is passed over.
-    fn verdict(&mut self) -> Vec<u8> {
-        loop {
-            let frame = self.receive();
-            if matches!(frame[0], 0x11 | 0x12) {
-                return frame;
-            }
-        }
-    }
-
-    /// Opens a link as an enrolled device, by the real session.
-    fn handshake(&mut self, device: &Device, files: &PhoneFiles) {
-        let identity = Arc::new(Identity::from_seed(files.seed));
-        let relay = device.enrolment().unwrap().unwrap().relay;
-        let now = system_clock()();
-        let mut link = Link::begin(device.store(), identity, relay, [3; 16], now).unwrap();
-        while !link.is_up_to_date() {
-            while let Some(frame) = link.next_frame() {
-                self.send(&frame);
-            }
-            let frame = self.receive();
-            link.handle(LinkInput::Frame(frame), now).unwrap();
-            assert_eq!(link.closed(), None);
-        }
-        while let Some(frame) = link.next_frame() {
-            self.send(&frame);
-        }
-    }
-
-    /// Everything that comes until the relay hangs up.
-    fn answer(mut self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        self.0.read_to_end(&mut bytes).ok();
-        bytes
-    }
-}
 
 /// The close frame of the protocol, type and code, inside a websocket frame.
 fn closes_with(answer: &[u8], code: u8) -> bool {

@@ -1,44 +1,78 @@
 //! `kill -9` in the middle: nothing acknowledged and nothing recorded is lost.
+//!
+//! `BARID_KILLS=1000` makes it a thousand of each; a run of the tests does a few.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use barid_core::store::WriteGroup;
 use harness::phone::{PATIENCE, Phone, PhoneFiles, event_fields};
 use harness::relay::Relay;
 use harness::wait::until;
 
-const KILLS: u64 = 20;
+fn kills() -> u64 {
+    std::env::var("BARID_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
+}
+
+/// SQLite's own check of a database that nobody has open.
+fn assert_intact(database: &Path) {
+    let connection = rusqlite::Connection::open(database).unwrap();
+    let found: String = connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(found, "ok", "{}", database.display());
+}
+
+/// Records so many events with one write.
+fn record(phone: &Phone, from: usize, count: usize) {
+    let space = phone.space;
+    let put_all = |group: &mut WriteGroup<'_, '_>| {
+        for number in from..from + count {
+            group.put(space, "event", None, event_fields(number))?;
+        }
+        Ok(())
+    };
+    phone.device.store().write(put_all).unwrap();
+}
 
 #[test]
 fn a_relay_killed_in_the_middle_of_uploads_keeps_everything_it_acknowledged() {
+    let kills = kills();
     let folder = tempfile::tempdir().unwrap();
     let mut relay = Relay::new(folder.path());
     let mut phone = Phone::enrol(&relay, folder.path(), "phone");
     // Slow enough that a kill falls into an upload.
     phone.link.set_bits_per_second(2_000_000);
-    let mut recorded = 0;
-    let mut killed_while_sending = 0;
-    for kill in 0..KILLS {
-        for _ in 0..400 {
-            phone.put_event(event_fields(recorded));
-            recorded += 1;
+    let (mut recorded, mut while_sending, mut while_not_taken) = (0, 0, 0);
+    for kill in 0..kills {
+        // So many are under way that a kill falls into them, and no more are left over.
+        let unsent = phone.device.store().counts().unwrap().unsent_records;
+        let more = 400usize.saturating_sub(unsent as usize);
+        for _ in 0..more / 20 {
+            record(&phone, recorded, 20);
+            recorded += 20;
         }
+        let before = relay.stored_changes();
         phone.connect();
         sleep(Duration::from_millis(20 + kill * 13 % 150));
-        killed_while_sending += u64::from(phone.status().unsent_records > 0);
+        while_sending += u64::from(phone.status().unsent_records > 0);
         relay.kill();
         phone.disconnect();
         let unsent = phone.device.store().counts().unwrap().unsent_records;
         let acknowledged = recorded as u64 - unsent;
+        assert_intact(&relay.folder().join("log.db"));
         relay.start();
         let stored = relay.stored_changes();
         assert!(stored >= acknowledged, "kill {kill}: {stored} stored, {acknowledged} acknowledged");
+        while_not_taken += u64::from(stored == before);
     }
-    println!("{killed_while_sending} of {KILLS} kills fell into an upload");
-    assert!(killed_while_sending >= KILLS / 2, "only {killed_while_sending} kills fell into an upload");
+    println!(
+        "{kills} kills of the relay: {while_sending} while a phone was sending, {while_not_taken} before anything \
+         was stored, {recorded} records, 0 of the acknowledged lost"
+    );
+    assert!(while_sending >= kills / 2, "only {while_sending} kills fell into an upload");
     phone.link.set_bits_per_second(0);
     phone.connect();
     phone.wait_synced();
@@ -46,17 +80,21 @@ fn a_relay_killed_in_the_middle_of_uploads_keeps_everything_it_acknowledged() {
     reader.sync_once();
     assert_eq!(reader.events().len(), recorded);
     assert_eq!(reader.digest(), phone.digest());
+    relay.stop();
+    let (is_clean, printed) = Relay::check(relay.folder());
+    assert!(is_clean, "{printed}");
 }
 
 #[test]
 fn a_phone_killed_while_recording_and_sending_keeps_everything_it_recorded() {
+    let kills = kills();
     let folder = tempfile::tempdir().unwrap();
     let relay = Relay::new(folder.path());
     let files = PhoneFiles::new(folder.path(), "victim");
     drop(Phone::enrol(&relay, folder.path(), "victim"));
     // Enrolment went through a link that is gone now.
     let mut promised = BTreeSet::new();
-    for kill in 0..KILLS {
+    for kill in 0..kills {
         let mut process = Command::new(env!("CARGO_BIN_EXE_phone"))
             .arg(&files.database)
             .arg(barid_core::id::to_hex(&files.seed))
@@ -66,19 +104,25 @@ fn a_phone_killed_while_recording_and_sending_keeps_everything_it_recorded() {
             .unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let reading = std::thread::spawn(move || lines.map_while(Result::ok).collect::<Vec<_>>());
-        sleep(Duration::from_millis(150 + kill * 31 % 200));
+        sleep(Duration::from_millis(120 + kill * 31 % 200));
         process.kill().unwrap();
         process.wait().unwrap();
-        promised.extend(reading.join().unwrap());
+        let new = reading.join().unwrap();
+        assert_intact(&files.database);
         let device = files.open();
         let space = device.enrolment().unwrap().unwrap().spaces[0];
-        for id in &promised {
+        // All of the last life each time, of those before now and then: they are many.
+        let is_thorough = kill % 50 == 49 || kill + 1 == kills;
+        promised.extend(new.iter().cloned());
+        let looked_at: Vec<&String> =
+            if is_thorough { promised.iter().collect() } else { new.iter().collect() };
+        for id in looked_at {
             let id = id.parse().unwrap();
             assert!(device.store().get(space, "event", id).unwrap().is_some(), "kill {kill}: {id} is lost");
         }
     }
-    println!("{} records promised by a phone killed {KILLS} times", promised.len());
-    assert!(promised.len() > KILLS as usize);
+    println!("{kills} kills of a phone: {} records promised, 0 lost", promised.len());
+    assert!(promised.len() > kills as usize);
     let mut victim = Phone::again(&relay, &files);
     victim.sync_once();
     let mut reader = Phone::enrol(&relay, folder.path(), "reader");
@@ -90,4 +134,44 @@ fn a_phone_killed_while_recording_and_sending_keeps_everything_it_recorded() {
         (promised.is_subset(&once) && once.len() == held.len()).then_some(())
     });
     assert_eq!(reader.digest(), victim.digest());
+}
+
+#[test]
+fn a_relay_asked_to_stop_under_load_ends_within_two_seconds_and_keeps_what_it_acknowledged() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut relay = Relay::new(folder.path());
+    let mut phones = ["one", "two", "three"].map(|name| Phone::enrol(&relay, folder.path(), name));
+    let (mut recorded, mut times) = (0, Vec::new());
+    for stop in 0..5 {
+        for phone in &mut phones {
+            phone.link.set_bits_per_second(4_000_000);
+            for _ in 0..20 {
+                record(phone, recorded, 20);
+                recorded += 20;
+            }
+            phone.connect();
+        }
+        sleep(Duration::from_millis(100 + stop * 60));
+        let begun = Instant::now();
+        assert!(relay.stop().success());
+        let took = begun.elapsed();
+        phones.iter_mut().for_each(Phone::disconnect);
+        let unsent: u64 =
+            phones.iter().map(|phone| phone.device.store().counts().unwrap().unsent_records).sum();
+        println!("asked to stop with {unsent} records on their way: ended after {took:.2?}");
+        times.push(took);
+        assert!(relay.stored_changes() >= recorded as u64 - unsent, "acknowledged and not stored");
+        assert_intact(&relay.folder().join("log.db"));
+        let log = relay.folder().join("log.db-wal");
+        assert!(!log.exists() || log.metadata().unwrap().len() == 0, "the write-ahead log was folded in");
+        relay.start();
+    }
+    times.sort();
+    // A machine that is busy with other tests takes its time.
+    assert!(times[2] <= Duration::from_secs(2) && times[4] <= Duration::from_secs(5), "{times:?}");
+    for phone in &mut phones {
+        phone.link.set_bits_per_second(0);
+        phone.sync_once();
+    }
+    assert_eq!(relay.stored_changes(), recorded as u64);
 }

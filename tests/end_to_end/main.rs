@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod api;
+mod bombs;
 mod carry;
+mod full_disk;
 mod hostile;
 mod kills;
 mod merge;
+mod migrations;
 mod phone_back;
 mod restore;
 mod tls;

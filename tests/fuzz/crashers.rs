@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod stolen_relay;
+
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use harness::fuzz::driver::{self, Budget};
@@ -12,8 +15,15 @@ use harness::fuzz::targets;
 #[global_allocator]
 static MEMORY: Counting = Counting;
 
+/// Memory is counted for the whole process, so the tests here take turns.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[test]
 fn what_once_did_harm_does_none_and_neither_do_a_few_hundred_others() {
+    let _alone = alone();
     driver::hear_panics();
     let crashers = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/crashers");
     let folder = tempfile::tempdir().unwrap();

@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, reason = "tests")]
 
+pub mod bombs;
 pub mod browser;
 pub mod forge;
 pub mod fuzz;
 pub mod phone;
+pub mod process;
+pub mod raw_link;
 pub mod relay;
 pub mod wait;
 pub mod world;

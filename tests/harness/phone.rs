@@ -9,7 +9,7 @@ use barid_core::clock::system_clock;
 use barid_core::device::{Device, DeviceConfig};
 use barid_core::id::{RecordId, SpaceId};
 use barid_core::model::{Fields, Kinds, Value, event};
-use barid_core::store::{Query, Record};
+use barid_core::store::{OpenError, Query, Record};
 
 use crate::link::Link;
 use crate::relay::{ORGANISATION, Relay};
@@ -46,9 +46,14 @@ impl PhoneFiles {
 
     /// Opens the database.
     pub fn open(&self) -> Device {
+        self.try_open().unwrap()
+    }
+
+    /// Opens the database, which may not open.
+    pub fn try_open(&self) -> Result<Device, OpenError> {
         let path = Some(self.database.clone());
         let kinds = Kinds::built_in();
-        Device::open(DeviceConfig { path, seed: self.seed.into(), kinds, clock: system_clock() }).unwrap()
+        Device::open(DeviceConfig { path, seed: self.seed.into(), kinds, clock: system_clock() })
     }
 }
 

@@ -68,7 +68,8 @@ impl Relay {
         relay
     }
 
-    fn made(folder: &Path) -> Self {
+    /// Makes a relay's folder and does not start it.
+    pub fn made(folder: &Path) -> Self {
         let password = folder.join("password");
         std::fs::create_dir_all(folder).unwrap();
         std::fs::write(&password, ACCOUNT.1).unwrap();
@@ -84,6 +85,11 @@ impl Relay {
             password.to_str().unwrap(),
         ]));
         Self { folder, port: 0, flags: Vec::new(), child: None }
+    }
+
+    /// What the process is started with from now on, besides its folder and its address.
+    pub fn set_flags(&mut self, flags: &[String]) {
+        self.flags = flags.to_vec();
     }
 
     /// Starts the process again, on the port it had.
@@ -158,6 +164,13 @@ impl Relay {
     /// The process id.
     pub fn process(&self) -> u32 {
         self.child.as_ref().expect("the relay is running").id()
+    }
+
+    /// The process id of the worker that takes the log into the views, once there is one.
+    pub fn worker(&self) -> u32 {
+        until("there is a worker", Duration::from_secs(20), || {
+            crate::process::children(self.process()).first().copied()
+        })
     }
 
     /// The port it listens on, on loopback.

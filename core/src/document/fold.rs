@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::clock::Timestamp;
 use crate::id::{ActorId, ChangeHash};
-use crate::limits::CONFLICT_VALUES_MAX;
+use crate::limits::{CAPTURE_CONFLICTS_MAX, CONFLICT_VALUES_MAX};
 use crate::model::{Fields, Value};
 
 use super::{CAPTURE_KEY, Change, OpId, WITHDRAWN_KEY};
@@ -160,6 +160,7 @@ fn capture_conflicts(captures: &[Live<'_>], live: &LiveKeys<'_>) -> Vec<Conflict
         .into_iter()
         .filter(|name| !live.contains_key(name))
         .filter_map(|name| conflict(name, captures.iter().map(|c| (*c, captured(c).get(name)))))
+        .take(CAPTURE_CONFLICTS_MAX)
         .collect()
 }
 

@@ -19,6 +19,7 @@ use super::schema::{self, Durability};
 use crate::clock::{Clock, system_clock};
 use crate::id::DeviceId;
 use crate::identity::Identity;
+use crate::migration::MigrationError;
 use crate::model::Kinds;
 
 /// Files up to this size are read through at each opening, which takes about a millisecond per
@@ -140,12 +141,13 @@ impl From<rusqlite::Error> for Stop {
     }
 }
 
-impl From<rusqlite_migration::Error> for Stop {
-    fn from(error: rusqlite_migration::Error) -> Self {
+impl From<MigrationError> for Stop {
+    fn from(error: MigrationError) -> Self {
         match error {
-            rusqlite_migration::Error::RusqliteError { err, .. } => err.into(),
-            // The version was judged before; what is left is a schema that does not hold together.
-            _ => Self::Damaged,
+            MigrationError::TooNew { found, supported } => {
+                Self::Refused(OpenError::TooNew { found, supported })
+            }
+            MigrationError::Database { source, .. } => source.into(),
         }
     }
 }

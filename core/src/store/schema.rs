@@ -1,13 +1,14 @@
 //! The tables and how a connection to them is set up.
 
 use rusqlite::Connection;
-use rusqlite_migration::{M, Migrations};
+
+use crate::migration::{self, MigrationError};
 
 /// Marks the file as ours: "Brid", set by the first migration.
 pub(super) const APPLICATION_ID: i32 = 0x4272_6964;
 
-const STEPS: &[M<'static>] = &[M::up(include_str!("migrations/0001_first.sql"))];
-const MIGRATIONS: Migrations<'static> = Migrations::from_slice(STEPS);
+/// What leads from an empty file to the newest schema, step by step.
+pub const STEPS: &[&str] = &[include_str!("migrations/0001_first.sql")];
 
 /// The newest schema that this program knows.
 pub(super) const VERSION: i32 = STEPS.len() as i32;
@@ -22,8 +23,8 @@ pub(super) enum Durability {
 }
 
 /// Brings an empty or older database to this program's schema.
-pub(super) fn migrate(connection: &mut Connection) -> Result<(), rusqlite_migration::Error> {
-    MIGRATIONS.to_latest(connection)
+pub(super) fn migrate(connection: &mut Connection) -> Result<(), MigrationError> {
+    migration::migrate(connection, STEPS)
 }
 
 /// Sets up the one connection that writes.
@@ -56,14 +57,4 @@ pub(super) fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
     // A damaged cell is found when its page is read and not when it is used.
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "foreign_keys", false)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_migrations_are_valid() {
-        assert_eq!(MIGRATIONS.validate(), Ok(()));
-    }
 }

@@ -13,8 +13,8 @@ use barid_core::batch::SealedBatch;
 use barid_core::clock::Clock;
 use barid_core::control::Membership;
 use barid_core::id::{Incarnation, LogDigest, LogId, SpaceId};
+use barid_core::migration::migrate;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
-use rusqlite_migration::{M, Migrations};
 
 pub use super::append::{Append, OwnStatements};
 use super::quarantine::QuarantineLimits;
@@ -24,6 +24,9 @@ use crate::data_dir::DataDir;
 
 /// How long a transaction waits for that of another process.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// What leads from an empty file to the log's newest schema, step by step.
+pub const SCHEMA_STEPS: &[&str] = &[include_str!("../../migrations/log_0001_first.sql")];
 
 /// The one connection of a process that appends.
 pub struct LogWriter {
@@ -265,7 +268,6 @@ fn connect(path: &Path) -> Result<Connection, LogError> {
     // What is erased is overwritten, not only forgotten.
     connection.pragma_update(None, "secure_delete", true)?;
     connection.set_prepared_statement_cache_capacity(64);
-    Migrations::new(vec![M::up(include_str!("../../migrations/log_0001_first.sql"))])
-        .to_latest(&mut connection)?;
+    migrate(&mut connection, SCHEMA_STEPS)?;
     Ok(connection)
 }

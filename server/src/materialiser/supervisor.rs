@@ -27,8 +27,9 @@ const REPORT_LEN_MAX: u64 = 16 * 1024 * 1024;
 const RESTART_DELAY_MIN: Duration = Duration::from_millis(100);
 /// Between two starts, at most.
 const RESTART_DELAY_MAX: Duration = Duration::from_secs(10);
-/// What the worker gets to finish its step when the relay stops.
-const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// What the worker gets to finish its step when the relay stops. Its transaction is whole or nothing, so
+/// to be killed costs it the step and no more.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How the worker is started.
 #[derive(Debug, Clone)]

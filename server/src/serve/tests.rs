@@ -216,6 +216,28 @@ async fn a_client_that_says_nothing_is_let_go() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_whose_body_drips_in_is_let_go() {
+    let relay = relay(Flags { body_seconds_max: Some(1), ..Flags::default() }).await;
+    let address = relay.app.address;
+    let waited = tokio::task::spawn_blocking(move || {
+        let began = Instant::now();
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let head = format!(
+            "POST /api/login HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\n\
+             Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        // A byte now and then: no single wait is long.
+        while stream.write_all(b" ").is_ok() && began.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        began.elapsed()
+    });
+    let waited = waited.await.unwrap();
+    assert!(waited >= Duration::from_millis(900) && waited < Duration::from_secs(10), "{waited:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_link_counts_among_the_connections_for_as_long_as_it_lives() {
     let relay = relay(Flags { connections_max: Some(1), ..Flags::default() }).await;
     let address = relay.app.address;

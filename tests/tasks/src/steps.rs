@@ -20,6 +20,7 @@ const STEPS: &[Step] = &[
     ("dashboard", dashboard_checks),
     ("clippy", || run(cargo(&["clippy"]).args(EVERYTHING).args(["--all-targets", "--", "-D", "warnings"]))),
     ("test", rust_tests),
+    ("fuzz", fuzz),
     ("docs", || {
         run(cargo(&["doc"])
             .args(EVERYTHING)
@@ -95,6 +96,15 @@ fn rust_tests() -> Result<(), String> {
     // The end-to-end tests start the built programs.
     run(cargo(&["build"]).args(EVERYTHING))?;
     run(cargo(&["test"]).args(EVERYTHING).env("BARID", built("debug").join("barid")))
+}
+
+/// Half a minute for every door, side by side on two cores, within about four minutes. The long run is
+/// a command of its own, in the README of the tests.
+fn fuzz() -> Result<(), String> {
+    run(cargo(&["build"]).args(EVERYTHING))?;
+    let fuzz = built("debug").join("fuzz").to_string_lossy().into_owned();
+    run(program(&fuzz, &["--seconds", "30", "--jobs", "2", "all"], ".")
+        .env("BARID", built("debug").join("barid")))
 }
 
 fn optional(tool: &str, words: &[&str]) -> Result<(), String> {
