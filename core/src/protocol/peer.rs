@@ -517,7 +517,7 @@ impl PeerSession {
             common.is_settled = true;
             return Ok(());
         }
-        common.awaits_heights = true;
+        common.wants_heights = true;
         // Who gives nothing answers what the other says, and says nothing by itself.
         common.is_settled = !mine.gives;
         if mine.gives {
@@ -533,7 +533,7 @@ impl PeerSession {
             return Err(CloseCode::Unexpected);
         }
         let common = self.common(space)?;
-        if !common.awaits_heights {
+        if !common.wants_heights {
             return Err(CloseCode::Unexpected);
         }
         let ascends = match (common.coming.last(), heights.first()) {
@@ -552,7 +552,7 @@ impl PeerSession {
     /// What the other end holds of a space is known.
     fn compare_heights(&mut self, place: u8) -> Result<(), CloseCode> {
         let common = self.common(place)?;
-        common.awaits_heights = false;
+        common.wants_heights = false;
         let theirs = std::mem::take(&mut common.coming);
         let mine = common.mine.take().ok_or(CloseCode::Unexpected)?;
         common.is_settled = true;

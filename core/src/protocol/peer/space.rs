@@ -28,7 +28,7 @@ pub(super) struct CommonSpace {
     /// Heights of the other end, while they come.
     pub(super) coming: Vec<Height>,
     /// Whether heights of the other end may come.
-    pub(super) awaits_heights: bool,
+    pub(super) wants_heights: bool,
     pub(super) mine: Option<Mine>,
     pub(super) theirs: Option<Theirs>,
     /// What is being given: nothing before it is known what the other end holds.
@@ -43,7 +43,7 @@ impl CommonSpace {
             id,
             place,
             coming: Vec::new(),
-            awaits_heights: true,
+            wants_heights: true,
             mine: None,
             theirs: None,
             gift: None,
@@ -53,7 +53,7 @@ impl CommonSpace {
 
     /// Begins the second part.
     pub(super) fn begin_data(&mut self) {
-        *self = Self { awaits_heights: false, ..Self::new(self.id, self.place) };
+        *self = Self { wants_heights: false, ..Self::new(self.id, self.place) };
     }
 
     pub(super) fn is_given(&self) -> bool {
