@@ -48,7 +48,9 @@ fn a_meeting_of_two_phones_and_a_bundle_on_a_stick_carry_the_same_batches() {
     let relay = Relay::new(folder.path());
     let [mut a, mut b, mut c] = ["a", "b", "c"].map(|name| Phone::enrol(&relay, folder.path(), name));
     [&mut a, &mut b, &mut c].into_iter().for_each(Phone::sync_once);
-    (0..300).for_each(|number| drop(a.put_event(event_fields(number))));
+    for number in 0..300 {
+        a.put_event(event_fields(number));
+    }
 
     let (given, taken) = meet(&a, &b);
     assert!(given.is_complete && taken.is_complete);
@@ -92,7 +94,9 @@ fn a_phones_work_reaches_the_relay_through_another_alone_and_it_finds_it_acknowl
     let [mut a, mut b] = ["a", "b"].map(|name| Phone::enrol(&relay, folder.path(), name));
     [&mut a, &mut b].into_iter().for_each(Phone::sync_once);
     let before = relay.stored_changes();
-    (0..40).for_each(|number| drop(a.put_event(event_fields(number))));
+    for number in 0..40 {
+        a.put_event(event_fields(number));
+    }
     let (_, taken) = meet(&a, &b);
     assert!(taken.taken.taken > 0);
     assert_eq!(a.device.store().unsent_records().unwrap(), 40);
@@ -116,7 +120,9 @@ fn a_bundle_goes_from_the_relay_to_a_phone_and_from_a_phone_to_the_relay() {
     let folder = tempfile::tempdir().unwrap();
     let relay = Relay::new(folder.path());
     let [mut a, mut b] = ["far", "near"].map(|name| Phone::enrol(&relay, folder.path(), name));
-    (0..30).for_each(|number| drop(b.put_event(event_fields(number))));
+    for number in 0..30 {
+        b.put_event(event_fields(number));
+    }
     b.sync_once();
 
     // The far phone was enrolled and never came into range again: a stick is all that it gets.

@@ -1,8 +1,8 @@
 //! The loop: choose an input, change it, run it, measure it, keep it if it reached something new.
 
 use std::any::Any;
-use std::collections::BTreeMap;
-use std::collections::HashSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -171,10 +171,10 @@ pub fn fuzz(target: &mut dyn Target, seed: u64, budget: Budget, crashers: &Path)
                     Failure::Slow(_) => "slow".to_owned(),
                     Failure::Memory(_) => "memory".to_owned(),
                 };
-                if !failures.contains_key(&key) {
+                if let Entry::Vacant(first) = failures.entry(key) {
                     let small = smaller(target, input, &failure);
                     let path = keep(crashers, target.name(), &small)?;
-                    failures.insert(key, (failure, path));
+                    first.insert((failure, path));
                 }
             }
         }

@@ -154,7 +154,7 @@ impl Target for Batch {
         };
         assert!(verified.is_ok());
         assert_eq!(body.entries.len(), usize::from(batch.header().count));
-        let len: usize = body.entries.iter().map(|entry| read_entry(entry)).sum();
+        let len: usize = body.entries.iter().map(read_entry).sum();
         assert!(len <= BATCH_RAW_LEN_MAX, "a body stays within its bound");
         let places: Vec<usize> = (0..body.entries.len()).collect();
         let picked = &places[..places.len().min(usize::from(input[0] / 3) % 8)];
