@@ -1,0 +1,6 @@
+//! Runs the workloads: by the peers' own `run` where that is, and by ours everywhere.
+
+pub mod contestant;
+pub mod peers;
+mod proxy;
+pub mod workloads;
