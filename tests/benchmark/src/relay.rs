@@ -47,7 +47,8 @@ impl RelayFolder {
 
     /// What serves it on this port of loopback, with every default; its traces go into a file.
     pub fn serve(&self, port: u16, flags: &[&str]) -> Result<Command, String> {
-        let traces = std::fs::File::create(self.data.join("traces.log")).map_err(|error| error.to_string())?;
+        let traces =
+            std::fs::File::create(self.data.join("traces.log")).map_err(|error| error.to_string())?;
         let mut command = Command::new(barid()?);
         command.arg("serve").arg("--data").arg(&self.data);
         command.args(["--listen", &format!("127.0.0.1:{port}")]).args(flags);

@@ -31,6 +31,8 @@ const STEPS: &[Step] = &[
     ("pages", pages),
     ("python", python),
     ("kotlin", kotlin),
+    ("smoke", smoke),
+    ("instructions", instructions),
     ("deny", || {
         optional("cargo-deny", &["deny", "check", "--config", ".deny.toml", "licenses", "bans", "sources"])
     }),
@@ -105,6 +107,20 @@ fn fuzz() -> Result<(), String> {
     let fuzz = built("debug").join("fuzz").to_string_lossy().into_owned();
     run(program(&fuzz, &["--seconds", "30", "--jobs", "2", "all"], ".")
         .env("BARID", built("debug").join("barid")))
+}
+
+/// Every workload of the benchmark with a few records: that it works, not how fast.
+fn smoke() -> Result<(), String> {
+    let benchmark = built("debug").join("benchmark").to_string_lossy().into_owned();
+    run(program(&benchmark, &["smoke"], ".").env("BARID", built("debug").join("barid")))
+}
+
+/// Counted in the release build, because that is what runs on phones.
+fn instructions() -> Result<(), String> {
+    if let Err(message) = install(&[("valgrind", &["valgrind"])]) {
+        println!("{message}");
+    }
+    run(&mut cargo(&["run", "--release", "--package", "barid-benchmark", "--bin", "instructions"]))
 }
 
 fn optional(tool: &str, words: &[&str]) -> Result<(), String> {

@@ -49,15 +49,9 @@ pub(super) struct Pending {
 
 impl Process {
     /// Starts one and waits until it is ready.
-    pub(super) fn start(
-        label: &str,
-        role: &str,
-        folder: &Path,
-        limit: Duration,
-    ) -> Result<Self, String> {
+    pub(super) fn start(label: &str, role: &str, folder: &Path, limit: Duration) -> Result<Self, String> {
         let failed = |error: std::io::Error| format!("starting {label}: {error}");
         let program = std::env::current_exe().map_err(failed)?;
-        let program = program.with_file_name("benchmark-peer");
         let traces = File::options()
             .create(true)
             .append(true)
@@ -65,7 +59,8 @@ impl Process {
             .map_err(failed)?;
         let mut command = Command::new(&program);
         command.arg(role).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(traces);
-        let mut child = command.spawn().map_err(|error| format!("starting {}: {error}", program.display()))?;
+        let mut child =
+            command.spawn().map_err(|error| format!("starting {}: {error}", program.display()))?;
         let stdin = child.stdin.take();
         let waiting = Waiting::default();
         let (ready, is_ready) = channel();

@@ -42,9 +42,9 @@ pub fn run(folder: &Path, peer: &str, plan: &Plan, sink: &mut dyn FnMut(Json)) -
     let mut command = Command::new(folder.join("run"));
     command.args([peer, &workloads.join(","), &plan.count.to_string()]);
     command.env("LIMIT_S", plan.limit.as_secs().to_string()).env("CLIENTS", plan.clients.to_string());
+    command.env("W5_WAIT", plan.merge_limit.as_secs().to_string());
     if peer == "barid" {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let program = program.with_file_name("benchmark-peer");
         for (name, role) in [("PEER_CLIENT", "client"), ("PEER_SERVER", "server")] {
             command.env(name, format!("{} {role}", program.display()));
         }

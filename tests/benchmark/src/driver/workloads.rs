@@ -29,6 +29,8 @@ pub struct Plan {
     pub clients: u32,
     /// How long one step may take.
     pub limit: Duration,
+    /// How long W5 waits for a merge that may never come.
+    pub merge_limit: Duration,
 }
 
 /// Clients' records in W6 begin here, beyond those of the other workloads.
@@ -59,10 +61,21 @@ pub fn run(contestant: &Contestant, plan: &Plan, folder: &Path, sink: &mut dyn F
     });
     let (port, proxy_port, counts) = match begun {
         Ok(begun) => begun,
-        Err(error) => return sink(json!({ "peer": contestant.name, "failed": "start", "error": error.to_string() })),
+        Err(error) => {
+            return sink(json!({ "peer": contestant.name, "failed": "start", "error": error.to_string() }));
+        }
     };
-    let mut run =
-        Run { contestant, plan, folder: folder.clone(), port, proxy_port, counts, server: None, edits: Vec::new(), sink };
+    let mut run = Run {
+        contestant,
+        plan,
+        folder: folder.clone(),
+        port,
+        proxy_port,
+        counts,
+        server: None,
+        edits: Vec::new(),
+        sink,
+    };
     let mut stage = "start";
     if let Err(error) = run.all(&mut stage) {
         run.emit(stage, json!({ "failed": stage, "error": error }));
@@ -380,7 +393,7 @@ impl Run<'_> {
             run.connect(b)?;
             let seen =
                 [a.begin("watch", json!({ "edits": by_b }))?, b.begin("watch", json!({ "edits": by_a }))?];
-            let limit = Duration::from_secs(45);
+            let limit = run.plan.merge_limit;
             let mut merged = true;
             for seen in seen {
                 merged &= seen.within(limit)?.is_some();

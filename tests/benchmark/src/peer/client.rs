@@ -13,7 +13,7 @@ use barid_core::client::{Client, Phase};
 use barid_core::clock::system_clock;
 use barid_core::device::{Device, DeviceConfig};
 use barid_core::id::{RecordId, SpaceId};
-use barid_core::store::{Query, Record, Store};
+use barid_core::store::{News, Query, Record, Store};
 use serde_json::{Value as Json, json};
 
 use crate::line::{self, Answer, Command, now_ms, wait_until};
@@ -152,7 +152,8 @@ impl Phone {
     fn wait_count(&self, command: &Command) -> Answer {
         let wanted = u64::from(command.number("n")?);
         let query = Query { kind: Some(observation::NAME.to_owned()), ..Query::default() };
-        wait_until(LOOK_EVERY, || Ok(self.store().count(&query)? >= wanted)).map_err(text::<barid_core::store::StoreError>)?;
+        wait_until(LOOK_EVERY, || Ok(self.store().count(&query)? >= wanted))
+            .map_err(text::<barid_core::store::StoreError>)?;
         Ok(json!({}))
     }
 
@@ -180,8 +181,7 @@ impl Phone {
 
     fn digest(&self) -> Answer {
         let mut digest = Digest::default();
-        let mut query =
-            Query { kind: Some(observation::NAME.to_owned()), limit: 1_000, ..Query::default() };
+        let mut query = Query { kind: Some(observation::NAME.to_owned()), limit: 1_000, ..Query::default() };
         loop {
             let page = self.store().query(&query).map_err(text)?;
             for record in &page.records {
@@ -201,7 +201,8 @@ impl Phone {
         let mut left = BTreeMap::new();
         for (place, edit) in edits.iter().enumerate() {
             let number = edit[0].as_u64().and_then(|number| u32::try_from(number).ok());
-            let (Some(number), Some(field), Some(value)) = (number, edit[1].as_str(), edit[2].as_str()) else {
+            let (Some(number), Some(field), Some(value)) = (number, edit[1].as_str(), edit[2].as_str())
+            else {
                 return Err("watch: an edit is malformed".to_owned());
             };
             left.insert((record_id(number), place), (field, value));
@@ -224,8 +225,10 @@ impl Phone {
             if left.is_empty() {
                 break;
             }
-            let group = changes.recv().map_err(text)?;
-            changed = group.iter().map(|changed| changed.id).collect();
+            changed = match changes.recv().map_err(text)? {
+                News::Changed(group) => group.iter().map(|changed| changed.id).collect(),
+                News::Everything => left.keys().map(|(id, _)| *id).collect(),
+            };
             changed.retain(|id| left.keys().any(|(wanted, _)| wanted == id));
         }
         Ok(json!({ "seen": seen }))

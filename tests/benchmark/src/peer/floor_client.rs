@@ -223,7 +223,8 @@ impl Floor {
                 let wanted = i64::from(command.number("n")?);
                 let sql = "SELECT count(*) FROM rec";
                 let count = || self.database().query_row(sql, [], |row| row.get::<_, i64>(0));
-                wait_until(LOOK_EVERY, || Ok(count()? >= wanted)).map_err(|error: rusqlite::Error| error.to_string())?;
+                wait_until(LOOK_EVERY, || Ok(count()? >= wanted))
+                    .map_err(|error: rusqlite::Error| error.to_string())?;
                 Ok(json!({}))
             }
             _ => {
@@ -241,7 +242,8 @@ impl Floor {
             let mut still = Vec::new();
             for (place, edit) in left {
                 let record = self.record(u32::try_from(edit[0].as_u64().unwrap_or(u64::MAX))?)?;
-                let held = record.as_ref().and_then(|record| record.text(edit[1].as_str().unwrap_or_default()));
+                let held =
+                    record.as_ref().and_then(|record| record.text(edit[1].as_str().unwrap_or_default()));
                 if held.is_some() && held == edit[2].as_str() {
                     seen.insert(place.to_string(), now_ms().into());
                 } else {

@@ -48,7 +48,8 @@ impl Floor {
         std::fs::create_dir_all(folder)?;
         let database = floor::open(&folder.join("floor.db"))?;
         let seq = database.query_row("SELECT coalesce(max(seq), 0) FROM rec", [], |row| row.get(0))?;
-        let floor = Arc::new(Self { database: Mutex::new(database), seq: Mutex::new(seq), news: Condvar::new() });
+        let floor =
+            Arc::new(Self { database: Mutex::new(database), seq: Mutex::new(seq), news: Condvar::new() });
         let listener = TcpListener::bind(("127.0.0.1", u16::try_from(command.number("port")?)?))?;
         let accepting = floor.clone();
         std::thread::spawn(move || {
