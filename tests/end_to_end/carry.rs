@@ -1,33 +1,12 @@
 //! Where there is no network, people carry the records: from phone to phone, and on a USB stick.
 
-use std::net::{TcpListener, TcpStream};
-
 use barid_core::bundle::{BundleError, BundleScope, ImportReport};
 use barid_core::device::BundleRecipient;
 use barid_core::exchange::Cancel;
 use barid_core::id::BatchId;
-use barid_core::protocol::PeerReport;
-use harness::phone::{PATIENCE, Phone, event_fields};
+use harness::phone::{PATIENCE, Phone, event_fields, meet};
 use harness::relay::Relay;
 use harness::wait::until;
-
-/// Two phones meet: the first shows its code, the second reads it.
-fn meet(one: &Phone, two: &Phone) -> (PeerReport, PeerReport) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let halves = |stream: TcpStream| (stream.try_clone().unwrap(), stream);
-    let invitation = one.device.invite();
-    let code = invitation.code().to_string();
-    std::thread::scope(|scope| {
-        let inviting = scope.spawn(|| {
-            let (stream, _) = listener.accept().unwrap();
-            one.device.exchange(&invitation, halves(stream), &Cancel::new(), |_| {}).unwrap()
-        });
-        let stream = TcpStream::connect(address).unwrap();
-        let joined = two.device.exchange_with(&code.parse().unwrap(), halves(stream), &Cancel::new(), |_| {});
-        (inviting.join().unwrap(), joined.unwrap())
-    })
-}
 
 fn import(phone: &Phone, file: &std::path::Path) -> ImportReport {
     phone.device.import_bundle(file, &Cancel::new(), |_, _| {}).unwrap()

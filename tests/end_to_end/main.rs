@@ -5,6 +5,7 @@
 mod api;
 mod bombs;
 mod carry;
+mod erase;
 mod full_disk;
 mod hostile;
 mod kills;
@@ -12,5 +13,6 @@ mod merge;
 mod migrations;
 mod phone_back;
 mod restore;
+mod revoke;
 mod tls;
 mod urgent;

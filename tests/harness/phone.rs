@@ -1,14 +1,17 @@
 //! A phone: the real core with a database of its own, behind a link that can fail.
 
 use std::collections::BTreeMap;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use barid_core::client::{Client, Phase, SyncStatus};
 use barid_core::clock::system_clock;
 use barid_core::device::{Device, DeviceConfig};
+use barid_core::exchange::Cancel;
 use barid_core::id::{RecordId, SpaceId};
 use barid_core::model::{Fields, Kinds, Value, event};
+use barid_core::protocol::PeerReport;
 use barid_core::store::{OpenError, Query, Record};
 
 use crate::link::Link;
@@ -157,6 +160,24 @@ impl Phone {
     pub fn digest(&self) -> [u8; 32] {
         self.device.store().digest(self.space).unwrap()
     }
+}
+
+/// Two phones meet: the first shows its code, the second reads it.
+pub fn meet(one: &Phone, two: &Phone) -> (PeerReport, PeerReport) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let halves = |stream: TcpStream| (stream.try_clone().unwrap(), stream);
+    let invitation = one.device.invite();
+    let code = invitation.code().to_string();
+    std::thread::scope(|scope| {
+        let inviting = scope.spawn(|| {
+            let (stream, _) = listener.accept().unwrap();
+            one.device.exchange(&invitation, halves(stream), &Cancel::new(), |_| {}).unwrap()
+        });
+        let stream = TcpStream::connect(address).unwrap();
+        let joined = two.device.exchange_with(&code.parse().unwrap(), halves(stream), &Cancel::new(), |_| {});
+        (inviting.join().unwrap(), joined.unwrap())
+    })
 }
 
 /// The fields of the `number`th event of a test, in two languages by turns.

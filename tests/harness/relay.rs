@@ -187,13 +187,27 @@ impl Relay {
     pub fn stored_changes(&self) -> u64 {
         let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
         let log = rusqlite::Connection::open_with_flags(self.folder.join("log.db"), flags).unwrap();
-        let mut batches = log.prepare("SELECT bytes FROM batch").unwrap();
+        let mut batches = log.prepare("SELECT bytes FROM batch WHERE bytes IS NOT NULL").unwrap();
         let counts = batches.query_map([], |row| row.get::<_, Vec<u8>>(0)).unwrap().map(|bytes| {
             let batch = SealedBatch::parse(bytes.unwrap()).unwrap();
             let header = batch.header();
             if header.kind == BatchKind::Entries { u64::from(header.count) } else { 0 }
         });
         counts.sum()
+    }
+
+    /// Runs one of the administrator's commands beside the relay; what it prints.
+    pub fn ask(&self, arguments: &[&str]) -> String {
+        let (is_done, printed) = self.try_ask(arguments);
+        assert!(is_done, "{arguments:?}: {printed}");
+        printed
+    }
+
+    /// The same for one that may fail: whether it did not, and what it prints, errors too.
+    pub fn try_ask(&self, arguments: &[&str]) -> (bool, String) {
+        let output = Command::new(barid()).args(arguments).arg("--data").arg(&self.folder).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
     }
 
     /// Adds an organisation.

@@ -19,6 +19,10 @@ struct State {
     down: AtomicU64,
     /// Cut every connection once this many bytes have gone up; 0 is never.
     cut_after_up: AtomicU64,
+    /// What goes up stays on the way.
+    holds_up: AtomicBool,
+    /// Connections that the far end has ended, or this one.
+    ended: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -88,10 +92,20 @@ impl Link {
         self.state.rate.store(bits / 8, Ordering::SeqCst);
     }
 
+    /// Keeps on the way whatever goes up, until it is let go.
+    pub fn hold_up(&self, holds: bool) {
+        self.state.holds_up.store(holds, Ordering::SeqCst);
+    }
+
     /// Cuts once so many more bytes have gone up.
     pub fn cut_after_up(&self, bytes: u64) {
         let at = self.state.up.load(Ordering::SeqCst) + bytes;
         self.state.cut_after_up.store(at, Ordering::SeqCst);
+    }
+
+    /// Connections that are over, whoever ended them.
+    pub fn ended(&self) -> u64 {
+        self.state.ended.load(Ordering::SeqCst)
     }
 
     /// Bytes that went up and down so far, with everything that carries the frames.
@@ -119,6 +133,9 @@ fn carry(state: &Arc<State>, from: &TcpStream, to: &TcpStream, up: bool) -> io::
                 free_at = free_at.max(Instant::now()) + Duration::from_secs_f64(len as f64 / rate as f64);
                 thread::sleep(free_at.saturating_duration_since(Instant::now()));
             }
+            while up && state.holds_up.load(Ordering::SeqCst) {
+                thread::sleep(Duration::from_millis(20));
+            }
             let counter = if up { &state.up } else { &state.down };
             let sum = counter.fetch_add(len as u64, Ordering::SeqCst) + len as u64;
             let cut_at = state.cut_after_up.load(Ordering::SeqCst);
@@ -132,6 +149,9 @@ fn carry(state: &Arc<State>, from: &TcpStream, to: &TcpStream, up: bool) -> io::
         }
         from.shutdown(Shutdown::Both).ok();
         to.shutdown(Shutdown::Both).ok();
+        if !up {
+            state.ended.fetch_add(1, Ordering::SeqCst);
+        }
     });
     Ok(())
 }
