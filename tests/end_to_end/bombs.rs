@@ -114,8 +114,11 @@ fn every_bomb_of_a_member_is_refused_or_passed_over_and_nobody_else_notices() {
     assert_eq!(relay.worker(), worker, "the worker has not died");
     let browser = Browser::login(&relay);
     assert_eq!(browser.get("/api/stats").json()["set_aside"], 0);
-    for path in ["/api/events", "/api/patrols", "/api/positions", "/api/devices"] {
+    for path in ["/api/events", "/api/patrols"] {
         browser.all(path);
+    }
+    for path in ["/api/positions", "/api/devices", "/api/spaces"] {
+        assert_eq!(browser.get(path).status, 200, "{path}");
     }
     // A phone takes in all that the relay took.
     let mut late = Phone::enrol(&relay, folder.path(), "late");
