@@ -33,7 +33,8 @@ struct Owed {
 struct Found {
     chain: i64,
     place: Place,
-    /// This device has written it, or carries it along already.
+    /// This device has written it, or carries it along already, under its present name: what it wrote
+    /// under another one may be judged in another way.
     is_own: bool,
     /// The relay's log has it.
     is_logged: bool,
@@ -116,11 +117,12 @@ impl Writing<'_> {
         row: i64,
         hash: ChangeHash,
     ) -> Result<Option<Found>, StoreError> {
-        let sql = "SELECT e.chain, e.batch, e.entry, c.device = ?3, b.acknowledged = 1 AND b.state = ?4
+        let sql = "SELECT e.chain, e.batch, e.entry, c.device = ?3 AND c.incarnation = ?5,
+                b.acknowledged = 1 AND b.state = ?4
             FROM record_entry e LEFT JOIN batch b ON b.id = e.batch
             LEFT JOIN chain c ON c.id = coalesce(b.chain, e.chain) WHERE e.record = ?1 AND e.hash = ?2";
-        let device = identity.device();
-        let values = (row, hash.as_bytes(), device.as_bytes(), READ);
+        let (device, name) = (identity.device(), self.inner.incarnation());
+        let values = (row, hash.as_bytes(), device.as_bytes(), READ, name.as_bytes());
         let found = self.transaction.prepare_cached(sql)?.query_row(values, |row| {
             let (batch, entry): (Option<i64>, i64) = (row.get(1)?, row.get(2)?);
             Ok(Found {
@@ -145,10 +147,10 @@ impl Writing<'_> {
     ) -> Result<bool, StoreError> {
         let sql = "SELECT EXISTS (SELECT 1 FROM held_entry h JOIN batch b ON b.id = h.batch
             JOIN chain c ON c.id = b.chain WHERE h.space = ?1 AND h.kind = ?2 AND h.record = ?3 AND h.hash = ?4
-            AND h.ancestor = 1 AND c.device = ?5)";
-        let device = identity.device();
-        let values =
-            (target.space, target.kind, target.record.as_bytes(), hash.as_bytes(), device.as_bytes());
+            AND h.ancestor = 1 AND c.device = ?5 AND c.incarnation = ?6)";
+        let (device, name) = (identity.device(), self.inner.incarnation());
+        let (record, hash) = (target.record.as_bytes(), hash.as_bytes());
+        let values = (target.space, target.kind, record, hash, device.as_bytes(), name.as_bytes());
         Ok(self.transaction.prepare_cached(sql)?.query_row(values, |row| row.get(0))?)
     }
 

@@ -9,6 +9,7 @@ use super::{CarriedOutcome, Store, WriteError};
 use crate::batch::{Lane, SealedBatch};
 use crate::control::{Cut, Discarded, adopt, discard, erase, revoke_device};
 use crate::id::{BatchId, DeviceId, RecordId, SpaceId};
+use crate::position::Height;
 
 const KIND: &str = "event";
 /// Who is going to be revoked, and has a copy of its database on another phone.
@@ -176,7 +177,7 @@ impl Field {
             Act::Revoke { as_known_to, less } => {
                 let heights = self.devices[*as_known_to].heights(space).unwrap();
                 let known = heights.iter().filter(|height| height.device == self.suspect());
-                let cut = known.filter_map(|height| self.cut_at(height.lane, height.seq.checked_sub(*less)?));
+                let cut = known.filter_map(|height| self.cut_at(height, height.seq.checked_sub(*less)?));
                 let statements = revoke_device(self.suspect(), "lost", cut.collect()).unwrap();
                 self.world.control(&statements);
             }
@@ -205,12 +206,12 @@ impl Field {
         }
     }
 
-    /// A batch of the suspect at a place, as somebody has it.
-    fn cut_at(&self, lane: Lane, seq: u64) -> Option<Cut> {
-        let incarnation = self.devices[SUSPECT].incarnation();
+    /// A batch of one of the suspect's chains at a place, as somebody has it.
+    fn cut_at(&self, chain: &Height, seq: u64) -> Option<Cut> {
+        let Height { device, incarnation, lane, .. } = *chain;
         let is_there = |batch: &&SealedBatch| {
             let header = batch.header();
-            (header.device, header.lane, header.seq) == (self.suspect(), lane, seq)
+            (header.device, header.incarnation, header.lane, header.seq) == (device, incarnation, lane, seq)
         };
         let batch = self.pool.iter().find(is_there)?.id();
         Some(Cut { incarnation, lane, seq, batch })

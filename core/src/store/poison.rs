@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, Transaction};
 
 use super::error::StoreError;
-use super::ingest::{IngestError, IngestReport, Stopped};
+use super::ingest::{CarriedOutcome, CarriedReport, IngestError, IngestReport, Stopped};
 use super::lock::beside;
 use super::{Inner, Store, StoreConfig, space};
 use crate::batch::SealedBatch;
@@ -197,6 +197,40 @@ impl Store {
         Ok(all)
     }
 
+    /// The same for batches that come without a place in a log.
+    pub(super) fn carry_noted(
+        &self,
+        space: SpaceId,
+        batches: &[SealedBatch],
+    ) -> Result<CarriedReport, IngestError> {
+        let ids: Vec<BatchId> = batches.iter().map(SealedBatch::id).collect();
+        let deaths = if self.inner.has_suspects()? { self.inner.deaths(&ids)? } else { Vec::new() };
+        if deaths.iter().all(Option::is_none) {
+            let _note = self.inner.note(&ids);
+            return self.carry_together(space, batches);
+        }
+        let mut all = CarriedReport::default();
+        for (batch, deaths) in batches.iter().zip(deaths) {
+            if deaths.is_some_and(|deaths| deaths >= DEATHS_MAX) {
+                self.inner.set_aside(space, None, batch)?;
+                all.outcomes.push(CarriedOutcome::Waiting);
+                continue;
+            }
+            let note = self.inner.note(&[batch.id()]);
+            let report = self.carry_together(space, std::slice::from_ref(batch))?;
+            drop(note);
+            all.outcomes.extend(report.outcomes);
+            all.changed.extend(report.changed);
+            all.membership_changed |= report.membership_changed;
+            if deaths.is_some() {
+                self.inner.clear(batch.id())?;
+            }
+        }
+        all.changed.sort_unstable();
+        all.changed.dedup();
+        Ok(all)
+    }
+
     /// Tries what was set aside: once more by the program that set it aside, if the process died at
     /// it only once, and anew by any other.
     pub(super) fn try_set_aside(&self) -> Result<(), StoreError> {
@@ -215,8 +249,14 @@ impl Store {
         for (space, offset, bytes) in self.inner.read(to_be_tried)? {
             let Ok(batch) = SealedBatch::parse(bytes) else { continue };
             let id = batch.id();
-            match self.ingest(space, &[(offset.unwrap_or(0) as u64, batch)], None) {
-                Ok(report) if report.set_aside == 0 => self.inner.clear(id)?,
+            let taken = match offset {
+                Some(offset) => {
+                    self.ingest(space, &[(offset as u64, batch)], None).map(|taken| taken.set_aside == 0)
+                }
+                None => self.ingest_carried(space, &[batch]).map(|_| true),
+            };
+            match taken {
+                Ok(true) => self.inner.clear(id)?,
                 Err(IngestError::Store(error)) => return Err(error),
                 _ => {}
             }

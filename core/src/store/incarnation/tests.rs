@@ -426,6 +426,25 @@ fn a_token_that_was_not_written_to_its_end_is_no_other_file() {
 }
 
 #[test]
+fn a_copy_that_meets_what_the_other_one_wrote_takes_another_name_without_a_relay() {
+    let (mut phones, first, copies) = copies();
+    let log = phones.world.log.clone();
+    phones.restore(&copies[5], "b.db", true);
+    let copy = phones.open("b.db");
+    phones.patch(&copy, first, "after");
+    let incarnation = copy.incarnation();
+    let carried: Vec<_> = log.iter().map(|(_, batch)| batch.clone()).collect();
+    let report = copy.ingest_carried(phones.world.space, &carried).unwrap();
+    assert_ne!(copy.incarnation(), incarnation);
+    use crate::store::CarriedOutcome::{Held, Taken};
+    assert!(report.outcomes.iter().all(|outcome| [Held, Taken].contains(outcome)), "{report:?}");
+    assert!(copy.counts().unwrap().orphans > 0);
+    phones.link(&copy);
+    phones.check(&[&copy]);
+    assert_eq!(phones.said_twice(), 0);
+}
+
+#[test]
 fn replicas_and_stores_in_memory_have_no_token() {
     let phones = Phones::new();
     let config =

@@ -19,7 +19,7 @@ pub enum CarriedOutcome {
     Taken,
     /// It was here already.
     Held,
-    /// It is kept, and waits for control records.
+    /// It is kept, and waits: for control records, or for a program that does not die at it.
     Waiting,
     /// It is kept, and does not stand.
     Quarantined(QuarantineReason),
@@ -45,8 +45,38 @@ pub struct CarriedReport {
 
 impl Store {
     /// Takes in batches that a peer or a bundle carries. Nothing stops it: a batch that cannot be taken
-    /// is answered for, and the next one is looked at.
+    /// is answered for, and the next one is looked at. If one shows that this file was rolled back or
+    /// copied, the file takes another name first.
     pub fn ingest_carried(
+        &self,
+        space: SpaceId,
+        batches: &[SealedBatch],
+    ) -> Result<CarriedReport, IngestError> {
+        let device = self.device();
+        let is_own_past = |batch: &SealedBatch| {
+            let header = batch.header();
+            Some(header.device) == device && header.incarnation == self.incarnation()
+        };
+        let mut all = self.carry_noted(space, batches)?;
+        if all.outcomes.contains(&CarriedOutcome::RolledBack) && batches.iter().any(is_own_past) {
+            self.begin_incarnation()?;
+            let again = self.carry_noted(space, batches)?;
+            all.changed.extend(again.changed);
+            all.changed.sort_unstable();
+            all.changed.dedup();
+            all.membership_changed |= again.membership_changed;
+            // What was taken in the first time is held the second.
+            for (outcome, again) in all.outcomes.iter_mut().zip(again.outcomes) {
+                if matches!(outcome, CarriedOutcome::RolledBack | CarriedOutcome::Missing) {
+                    *outcome = again;
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Takes carried batches in, in one transaction.
+    pub(in crate::store) fn carry_together(
         &self,
         space: SpaceId,
         batches: &[SealedBatch],

@@ -122,6 +122,33 @@ fn a_process_that_is_killed_by_somebody_else_accuses_no_batch_for_long() {
 }
 
 #[test]
+fn what_a_peer_carries_is_noted_and_set_aside_like_what_a_log_brings() {
+    let (world, poison, record) = world();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("field.db");
+    let open = || Store::open(at(&world, &path)).unwrap();
+    let carried: Vec<SealedBatch> = world.log.iter().map(|(_, batch)| batch.clone()).collect();
+    let ids: Vec<BatchId> = carried.iter().map(SealedBatch::id).collect();
+    // It died with all of them in hand, and twice with the one alone.
+    for named in [&ids[..], &[poison], &[poison]] {
+        let store = open();
+        store.join_space(world.space).unwrap();
+        std::mem::forget(store.inner.note(named));
+    }
+    let store = open();
+    let report = store.ingest_carried(world.space, &carried).unwrap();
+    assert_eq!(report.outcomes.iter().filter(|outcome| **outcome == CarriedOutcome::Waiting).count(), 1);
+    assert!(!report.outcomes.contains(&CarriedOutcome::Missing), "what follows it is not held up");
+    assert_eq!((store.counts().unwrap().set_aside, store.counts().unwrap().records), (1, 3));
+    let sql = "UPDATE suspect SET version = 'an older one'";
+    store.inner.writer().connection.execute(sql, []).unwrap();
+    drop(store);
+    let store = open();
+    assert_eq!(store.counts().unwrap().set_aside, 0);
+    assert!(store.get(world.space, "event", record).unwrap().is_some());
+}
+
+#[test]
 fn a_panic_leaves_the_note_and_an_error_does_not() {
     let (world, ..) = world();
     let directory = tempfile::tempdir().unwrap();
