@@ -10,14 +10,19 @@ mod authority;
 mod checks;
 mod clock;
 mod coverage;
+mod decisions;
 mod device;
+mod disk;
 mod double;
 mod faults;
-mod files;
 mod links;
+mod many;
+mod meetings;
 mod oracle;
 pub(crate) mod random;
 mod relay;
+mod template;
+mod watch;
 mod wire;
 mod workload;
 
@@ -25,17 +30,19 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tempfile::TempDir;
 
 pub use checks::INVARIANTS;
-pub use coverage::Coverage;
+pub use coverage::{Coverage, Group};
 pub use double::Double;
+pub use many::{Plan, Report, many, replay_command};
 
 use authority::{Authority, Rogue};
 use clock::NodeClock;
 use device::Device;
+use disk::Disk;
 use faults::Cut;
 use links::Connection;
 use oracle::Oracle;
@@ -121,15 +128,32 @@ pub struct World {
     link_count: u64,
     authority: Authority,
     rogue: Rogue,
+    /// How many batches of either the relay has taken since its folder was last replaced.
+    brought: (usize, usize),
     oracle: Oracle,
     coverage: Coverage,
     double: Double,
     is_calm: bool,
+    /// The relay's folder may be replaced by an older copy; else the phones' may.
+    has_restores: bool,
+    /// Until then no link lives longer than a few seconds.
+    flaps_until: i64,
     actions_left: u32,
     /// The relay is killed when it has performed so many outputs.
     relay_dies_in: Option<u32>,
     trace: u64,
+    /// Set while a checker looks.
+    is_observed: Arc<AtomicBool>,
     _folder: TempDir,
+}
+
+/// How many phones a world has: a few, seldom many.
+fn draw_devices(random: &mut Random) -> i64 {
+    match random.below(1_000) {
+        0 => random.between(51, 200),
+        1..=5 => random.between(15, 50),
+        _ => random.pick(&[3, 4, 4, 5, 5, 6, 6, 7]),
+    }
 }
 
 /// Runs the world of one seed to its end, whatever happens.
@@ -141,7 +165,7 @@ pub fn run(seed: u64, double: Double) -> Outcome {
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Some(Violation::new("nothing panics", text.unwrap_or_default()))
+            Some(Violation::new(checks::PANIC, text.unwrap_or_default()))
         }
     };
     Outcome { seed, coverage: world.coverage.clone(), trace: world.trace, violation }
@@ -153,23 +177,32 @@ impl World {
         let time = Arc::new(AtomicI64::new(BEGIN_MS));
         // Memory that looks like files: what is in it survives a process, and costs no disk.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let is_observed = Arc::new(AtomicBool::new(false));
         let mut authority = Authority::new(&mut random);
         let spaces = authority.spaces;
-        let mut relay = Relay::new(&mut random, NodeClock::new(&time), folder.path(), &spaces, double);
+        let mut relay = {
+            let disk = Disk::new(folder.path().join("relay"), &is_observed);
+            if double == Double::RelayForgetsSyncs {
+                disk.forget_syncs();
+            }
+            Relay::new(&mut random, NodeClock::new(&time), disk, &spaces, double)
+        };
         let rogue = Rogue::new(&mut random, spaces[0]);
         authority.admit(&mut random, rogue.identity.device(), 0, &spaces[..1]);
         relay.take_in(&authority.batches).unwrap();
-        let is_large = random.one_in(100);
-        let count = if is_large { random.between(20, 50) } else { random.between(3, 8) };
+        let count = draw_devices(&mut random);
         let device = |number: i64| {
             let organisation = random.below(2);
             // The first organisation's devices are in its own space too.
             let spaces = if organisation == 0 { spaces.to_vec() } else { spaces[..1].to_vec() };
-            let is_in_files = random.one_in(if is_large { 8 } else { 2 });
-            let path = is_in_files.then(|| folder.path().join(format!("device-{number}.db")));
-            Device::new(&mut random, spaces, organisation, NodeClock::new(&time), path)
+            let disk = Disk::new(folder.path().join(format!("device-{number}")), &is_observed);
+            if double == Double::PhonesForgetSyncs {
+                disk.forget_syncs();
+            }
+            Device::new(&mut random, spaces, organisation, NodeClock::new(&time), disk)
         };
         let devices = (0..count).map(device).collect();
+        let has_restores = random.one_in(2);
         Self {
             random,
             time,
@@ -181,13 +214,17 @@ impl World {
             link_count: 0,
             authority,
             rogue,
+            brought: (0, 0),
             oracle: Oracle::default(),
             coverage: Coverage::default(),
             double,
             is_calm: false,
+            has_restores,
+            flaps_until: 0,
             actions_left: 0,
             relay_dies_in: None,
             trace: 0xcbf2_9ce4_8422_2325,
+            is_observed,
             _folder: folder,
         }
     }
@@ -201,18 +238,43 @@ impl World {
                 self.admit(device)?;
             }
         }
-        let rounds = self.random.between(1, 3);
+        let rounds = self.random.pick(&[1, 1, 1, 1, 1, 1, 2, 2, 2, 3]);
         for _ in 0..rounds {
             self.storm()?;
             self.calm()?;
-            checks::after_calm(self)?;
+            self.observe(checks::after_calm)?;
             self.link_again()?;
             self.coverage.count("rounds of storm and calm");
         }
+        (0..self.devices.len()).for_each(|device| self.count_disk(device));
+        self.count_relays_disk();
         self.coverage.add("changes recorded", self.oracle.changes() as u64);
         self.coverage.add("batches acknowledged", self.oracle.acknowledged.len() as u64);
         self.coverage.add("devices", self.devices.len() as u64);
+        self.coverage.add("worlds of more than 14 devices", u64::from(self.devices.len() > 14));
+        self.coverage.add("worlds of more than 50 devices", u64::from(self.devices.len() > 50));
         Ok(())
+    }
+
+    /// Lets a checker look: what it reads is no step of the world.
+    fn observe<T>(&mut self, look: impl FnOnce(&mut Self) -> T) -> T {
+        self.is_observed.store(true, Ordering::Relaxed);
+        let seen = look(self);
+        self.is_observed.store(false, Ordering::Relaxed);
+        seen
+    }
+
+    /// Asks one checker.
+    fn check(
+        &mut self,
+        checker: &'static str,
+        look: impl FnOnce(&mut Self) -> Result<(), Violation>,
+    ) -> Result<(), Violation> {
+        self.coverage.count(checker);
+        let was_observed = self.is_observed.swap(true, Ordering::Relaxed);
+        let seen = look(self);
+        self.is_observed.store(was_observed, Ordering::Relaxed);
+        seen
     }
 
     fn now(&self) -> i64 {
@@ -247,8 +309,7 @@ impl World {
 
     fn storm(&mut self) -> Result<(), Violation> {
         self.is_calm = false;
-        let most = if self.devices.len() > 8 { 60 } else { 120 };
-        self.actions_left = self.random.between(20, most) as u32;
+        self.actions_left = self.random.between(24, 64) as u32;
         self.plan(0, Event::Act);
         while self.actions_left > 0 && self.step()? {}
         Ok(())
@@ -261,8 +322,8 @@ impl World {
         self.actions_left -= 1;
         self.coverage.count("actions");
         match self.random.below(100) {
-            0..=54 => self.record()?,
-            fault => self.fault(fault - 55)?,
+            0..=49 => self.record()?,
+            fault => self.fault(fault - 50)?,
         }
         let pause_ms = match self.random.below(20) {
             0..=9 => self.random.between(0, 300),
@@ -277,11 +338,11 @@ impl World {
     fn calm(&mut self) -> Result<(), Violation> {
         self.is_calm = true;
         self.relay_dies_in = None;
-        if !self.relay.is_up() {
-            self.start_relay()?;
-        }
+        self.relay.disk.heal();
+        self.start_relay()?;
+        self.bring()?;
         for device in 0..self.devices.len() {
-            self.devices[device].arm(0);
+            self.devices[device].disk.heal();
             self.devices[device].is_away = false;
             self.start_device(device)?;
             self.admit(device)?;
@@ -293,7 +354,7 @@ impl World {
             all.into_iter().for_each(|link| self.cut(link, Cut::Known));
         }
         (0..self.devices.len())
-            .filter(|device| self.devices[*device].link.is_none())
+            .filter(|device| self.devices[*device].link.is_none() && !self.devices[*device].is_lost)
             .collect::<Vec<_>>()
             .into_iter()
             .for_each(|device| self.plan_connect(device));
@@ -302,12 +363,13 @@ impl World {
 
     /// Goes on until everything is at rest.
     fn rest(&mut self) -> Result<(), Violation> {
+        self.coverage.count(checks::REST);
         let (begin, mut steps) = (self.now(), 0);
-        while !checks::is_at_rest(self) {
+        while !self.observe(|world| checks::is_at_rest(world)) {
             steps += 1;
             let is_over = steps > CALM_STEPS_MAX || self.now() - begin > CALM_MS_MAX;
             if is_over || !self.step()? {
-                return Err(Violation::new("everything comes to rest", checks::unrest(self)));
+                return Err(Violation::new(checks::REST, checks::unrest(self)));
             }
         }
         Ok(())
@@ -319,7 +381,7 @@ impl World {
         all.into_iter().for_each(|link| self.cut(link, Cut::Known));
         (0..self.devices.len()).for_each(|device| self.plan_connect(device));
         self.rest()?;
-        checks::fresh_diff_is_empty(self)
+        self.check(checks::FRESH, |world| checks::fresh_diff_is_empty(world))
     }
 
     fn admit(&mut self, device: usize) -> Result<(), Violation> {
@@ -335,9 +397,21 @@ impl World {
 
     /// Gives the relay what others than devices have for it.
     fn bring(&mut self) -> Result<(), Violation> {
-        let taken = self.relay.take_in(&self.authority.batches);
-        let taken = taken.and_then(|()| self.relay.take_in(&self.rogue.batches));
-        taken.map_err(|found| Violation::new("a sound batch is taken", found))?;
+        let (signed, sent) = self.brought;
+        let taken = self.relay.take_in(&self.authority.batches[signed..]);
+        let taken = taken.and_then(|()| self.relay.take_in(&self.rogue.batches[sent..]));
+        if self.relay.disk.is_dead() {
+            self.coverage.count("relay killed while it took in control records");
+            self.kill_relay();
+            return Ok(());
+        }
+        if let Err(found) = taken {
+            let is_excused = self.relay.disk.take_has_failed();
+            return if is_excused { Ok(()) } else { Err(Violation::new(checks::TAKEN, found)) };
+        }
+        if self.relay.is_up() {
+            self.brought = (self.authority.batches.len(), self.rogue.batches.len());
+        }
         self.tell_news()
     }
 

@@ -1,43 +1,47 @@
 //! Runs many worlds: `cargo run --release -p barid-tests --bin simulate -- --seeds 100000`.
+//!
+//! Each world lives in one thread; as many live at once as there are cores. Whatever is found is
+//! printed as it is found, and what was run at the end.
 
 #![allow(clippy::print_stdout, reason = "a program of the tests")]
 
 use std::process::ExitCode;
-use std::time::Instant;
 
-use harness::world::{Coverage, Double, run};
+use harness::world::{Double, Plan, many};
 
-const USAGE: &str = "simulate [--from SEED] [--seeds COUNT]";
+const USAGE: &str = "simulate [--from SEED] [--seeds COUNT] [--cores COUNT] [--double NAME]
+--double runs a wrong relay or wrong phones, until the first world that catches it";
 
 fn main() -> ExitCode {
-    let (mut from, mut count) = (0, 1_000);
+    match plan() {
+        Some(plan) => {
+            let report = many(plan, |line| println!("{line}"));
+            println!("{report}");
+            let is_wrong = plan.double != Double::Honest;
+            if report.violations.is_empty() == is_wrong { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        }
+        None => {
+            println!("{USAGE}\nwrong doubles:");
+            Double::WRONG.iter().for_each(|double| println!("    {double:?}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn plan() -> Option<Plan> {
+    let mut plan = Plan { from: 0, seeds: 1_000, ..Plan::default() };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        let number = words.next().and_then(|number| number.parse().ok());
-        match (word.as_str(), number) {
-            ("--from", Some(number)) => from = number,
-            ("--seeds", Some(number)) => count = number,
-            _ => {
-                println!("{USAGE}");
-                return ExitCode::FAILURE;
+        let value = words.next()?;
+        match word.as_str() {
+            "--from" => plan.from = value.parse().ok()?,
+            "--seeds" => plan.seeds = value.parse().ok()?,
+            "--cores" => plan.cores = value.parse().ok()?,
+            "--double" => {
+                plan.double = *Double::WRONG.iter().find(|double| format!("{double:?}") == value)?;
             }
+            _ => return None,
         }
     }
-    let begin = Instant::now();
-    let (mut coverage, mut violations) = (Coverage::default(), 0_u64);
-    for seed in from..from + count {
-        let outcome = run(seed, Double::Honest);
-        coverage.merge(&outcome.coverage);
-        if let Some(violation) = outcome.violation {
-            violations += 1;
-            println!("SEED={seed}  {}: {}", violation.checker, violation.found);
-        }
-    }
-    let seconds = begin.elapsed().as_secs_f64();
-    println!("{coverage}");
-    println!(
-        "{count} worlds in {seconds:.1} s ({:.0} a minute), {violations} violations",
-        count as f64 * 60.0 / seconds
-    );
-    if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    Some(plan)
 }

@@ -76,7 +76,8 @@ impl Authority {
         }
     }
 
-    fn sign(&mut self, random: &mut Random, space: SpaceId, statements: &[Vec<u8>]) {
+    /// Signs statements as the next batch of its chain.
+    pub(crate) fn sign(&mut self, random: &mut Random, space: SpaceId, statements: &[Vec<u8>]) {
         let (seq, prev) = self.ends.get(&space).copied().unwrap_or((0, NOTHING));
         let now = Timestamp::from_millis(1_790_000_000_000);
         let (key, incarnation) = (&*self.identity, self.incarnation);

@@ -21,6 +21,11 @@ impl NodeClock {
         Self { world: Arc::clone(world), error_ms: Arc::default() }
     }
 
+    /// A clock of the same world, which is right for now.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(&self.world)
+    }
+
     /// What this node believes.
     pub(crate) fn now(&self) -> Timestamp {
         let world = self.world.load(Ordering::Relaxed);

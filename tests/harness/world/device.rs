@@ -1,8 +1,7 @@
 //! A phone of the world: the real store and engine, on a clock, randomness and files of the world's.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use barid_core::clock::Timestamp;
 use barid_core::id::SpaceId;
@@ -11,8 +10,13 @@ use barid_core::protocol::Backoff;
 use barid_core::store::{Store, StoreConfig, Subscription};
 
 use super::clock::NodeClock;
-use super::files;
+use super::disk::{Disk, End, Image};
+use super::oracle::Promise;
 use super::random::Random;
+use super::template;
+
+/// A phone's database.
+pub(crate) const DATABASE: &str = "phone.db";
 
 /// A phone.
 #[derive(Debug)]
@@ -22,9 +26,7 @@ pub(crate) struct Device {
     /// Which of the organisations it is of.
     pub(crate) organisation: usize,
     pub(crate) clock: NodeClock,
-    /// Where its database is; in memory if nowhere, and then its process is never killed.
-    path: Option<PathBuf>,
-    crash: Arc<Crash>,
+    pub(crate) disk: Disk,
     entropy: Arc<AtomicU64>,
     /// None while its process is dead.
     pub(crate) store: Option<Store>,
@@ -35,30 +37,16 @@ pub(crate) struct Device {
     /// Counts attempts to link, so that an old one is known.
     pub(crate) attempt: u64,
     pub(crate) is_admitted: bool,
+    /// An administrator revoked it.
+    pub(crate) is_revoked: bool,
+    /// It never comes back.
+    pub(crate) is_lost: bool,
+    /// A copy of its folder, and what it had recorded by then.
+    pub(crate) copy: Option<(Image, Promise)>,
     /// Out of reach of any network.
     pub(crate) is_away: bool,
     /// The relay's restorations that it knows of.
     pub(crate) generation: u64,
-}
-
-/// A kill at a moment inside of whatever the process is doing: whenever the store asks for the time
-/// or for randomness. What is in the files then is what is left.
-#[derive(Debug, Default)]
-struct Crash {
-    path: Option<PathBuf>,
-    countdown: AtomicI64,
-    has_fired: AtomicBool,
-}
-
-impl Crash {
-    fn step(&self) {
-        if self.countdown.load(Ordering::Relaxed) > 0 && self.countdown.fetch_sub(1, Ordering::Relaxed) == 1 {
-            if let Some(path) = &self.path {
-                files::copy(path, &files::copy_of(path, ".left"));
-            }
-            self.has_fired.store(true, Ordering::Relaxed);
-        }
-    }
 }
 
 impl Device {
@@ -68,15 +56,15 @@ impl Device {
         spaces: Vec<SpaceId>,
         organisation: usize,
         clock: NodeClock,
-        path: Option<PathBuf>,
+        disk: Disk,
     ) -> Self {
+        disk.install(DATABASE, template::store());
         Self {
             identity: Arc::new(Identity::from_seed(random.bytes())),
             spaces,
             organisation,
             clock,
-            crash: Arc::new(Crash { path: path.clone(), ..Crash::default() }),
-            path,
+            disk,
             entropy: Arc::new(AtomicU64::new(random.next())),
             store: None,
             changes: None,
@@ -84,14 +72,12 @@ impl Device {
             backoff: Backoff::default(),
             attempt: 0,
             is_admitted: false,
+            is_revoked: false,
+            is_lost: false,
+            copy: None,
             is_away: false,
             generation: 0,
         }
-    }
-
-    /// Whether its process may be killed: what it recorded is in files.
-    pub(crate) fn is_in_files(&self) -> bool {
-        self.path.is_some()
     }
 
     /// Starts its process.
@@ -106,49 +92,30 @@ impl Device {
     }
 
     fn config(&self) -> StoreConfig {
-        let (clock, crash) = (self.clock.clone(), Arc::clone(&self.crash));
-        let (entropy, crash_too) = (Arc::clone(&self.entropy), Arc::clone(&self.crash));
+        let (clock, entropy) = (self.clock.clone(), Arc::clone(&self.entropy));
         StoreConfig {
-            path: self.path.clone(),
+            path: Some(self.disk.path(DATABASE)),
             identity: Some(Arc::clone(&self.identity)),
-            clock: Arc::new(move || {
-                crash.step();
-                clock.now()
-            }),
+            clock: clock.source(),
             entropy: Arc::new(move |bytes| {
-                crash_too.step();
                 Random::new(entropy.fetch_add(1, Ordering::Relaxed).rotate_left(32)).fill(bytes);
             }),
             ..StoreConfig::in_memory()
         }
     }
 
-    /// Lets its process be killed when it has asked for the time or for randomness so many times.
-    pub(crate) fn arm(&self, countdown: i64) {
-        self.crash.countdown.store(countdown, Ordering::Relaxed);
-    }
-
-    /// Whether the moment of the kill has come; nothing that was done since it has happened.
+    /// Whether its process has died inside of a step: nothing that was done since has happened.
     pub(crate) fn is_dying(&self) -> bool {
-        self.crash.has_fired.load(Ordering::Relaxed)
+        self.disk.is_dead()
     }
 
-    /// Kills its process, of which this was the last handle of the store. What it holds afterwards
-    /// is what was in its files.
-    pub(crate) fn kill(&mut self, store: Option<Store>) {
-        let Some(path) = self.path.clone() else { return };
-        let left = files::copy_of(&path, ".left");
-        if !self.crash.has_fired.swap(false, Ordering::Relaxed) && store.is_some() {
-            files::copy(&path, &left);
-        }
-        self.crash.countdown.store(0, Ordering::Relaxed);
+    /// Ends its process, of which this was the last handle of the store. What it holds afterwards is
+    /// what was left on its disk.
+    pub(crate) fn kill(&mut self, store: Option<Store>, end: End, random: &mut Random) {
+        self.disk.die(end, random);
         self.changes = None;
-        if let Some(store) = store {
-            // Closing folds the log into the file, as a killed process does not.
-            drop(store);
-            assert!(files::is_closed(&path), "a handle of the store outlives its process");
-            files::put_back(&left, &path);
-        }
+        drop(store);
+        self.disk.settle();
     }
 
     /// Whether anything was committed since the last time this was asked.

@@ -16,10 +16,48 @@ pub enum Double {
     DedupeOff,
     /// Links are not told that the log has grown.
     NewsLost,
+    /// A relay believes every cursor that it is told.
+    BelievesEveryCursor,
+    /// A page leaves urgent batches out, and says that it reaches past them.
+    UrgentLeftOut,
+    /// A relay says that it holds one batch more of a device's chain than it does.
+    HeightsInflated,
+    /// The rows beside the log are brought up to date without the last batch of a page.
+    ViewsLag,
+    /// What a write put into the database is taken out again before it is sealed.
+    PendingDropped,
+    /// A batch in quarantine is served to members.
+    QuarantineFannedOut,
+    /// What was erased is served as it came.
+    ErasedServedAgain,
+    /// A revoke leaves the links that it concerns as they are.
+    RevokeCutsNoLink,
+    /// A database that is rolled back takes its token along, so that it uses its numbers again.
+    TokenRolledBack,
+    /// The relay's disk forgets what it is told to make sure of, as `synchronous=OFF` would.
+    RelayForgetsSyncs,
+    /// So do the phones' disks.
+    PhonesForgetSyncs,
 }
 
 impl Double {
     /// Every wrong one.
-    pub const WRONG: [Self; 5] =
-        [Self::AckBeforeCommit, Self::NeverAppended, Self::CursorOffByOne, Self::DedupeOff, Self::NewsLost];
+    pub const WRONG: [Self; 16] = [
+        Self::AckBeforeCommit,
+        Self::NeverAppended,
+        Self::CursorOffByOne,
+        Self::DedupeOff,
+        Self::NewsLost,
+        Self::BelievesEveryCursor,
+        Self::UrgentLeftOut,
+        Self::HeightsInflated,
+        Self::ViewsLag,
+        Self::PendingDropped,
+        Self::QuarantineFannedOut,
+        Self::ErasedServedAgain,
+        Self::RevokeCutsNoLink,
+        Self::TokenRolledBack,
+        Self::RelayForgetsSyncs,
+        Self::PhonesForgetSyncs,
+    ];
 }

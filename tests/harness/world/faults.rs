@@ -1,8 +1,11 @@
 //! What goes wrong in a storm.
 
 use super::clock::TEN_YEARS_MS;
+use super::device::DATABASE;
+use super::disk::{End, Fault};
+use super::oracle::Promise;
 use super::random::Random;
-use super::{Event, Violation, World, checks};
+use super::{Double, Event, Violation, World, checks};
 
 /// How a link is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +31,18 @@ impl Cut {
         random.pick(&[Known, Known, Known, KnownToDevice, KnownToRelay, Silent, SilentUp, SilentDown])
     }
 
-    fn name(self) -> &'static str {
+    /// Every way.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Known,
+        Self::KnownToDevice,
+        Self::KnownToRelay,
+        Self::Silent,
+        Self::SilentUp,
+        Self::SilentDown,
+    ];
+
+    /// What it counts as.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Known => "cuts known to both ends",
             Self::KnownToDevice => "cuts known to the device alone",
@@ -47,37 +61,139 @@ impl World {
             0..=7 => self.cut_any(),
             8..=13 => self.walk(device),
             14..=17 => self.turn_clock(device),
-            18..=21 if self.devices[device].is_in_files() => {
+            18..=21 => {
                 self.coverage.count("devices killed between steps");
                 self.kill_device(device);
             }
-            22..=27 if self.devices[device].is_in_files() && self.devices[device].store.is_some() => {
-                self.devices[device].arm(self.random.between(1, 12));
+            22..=27 if self.devices[device].store.is_some() => {
+                let (after, end) = (self.random.between(1, 60) as u64, End::draw(&mut self.random));
+                self.devices[device].disk.doom(after, end, self.random.fork());
             }
             28..=29 if self.relay.is_up() => {
                 self.coverage.count("relay killed between steps");
                 self.kill_relay();
             }
-            30..=33 => self.relay_dies_in = Some(self.random.between(1, 40) as u32),
+            30..=31 => self.relay_dies_in = Some(self.random.between(1, 40) as u32),
+            32..=33 if self.relay.is_up() => {
+                let (after, end) = (self.random.between(1, 60) as u64, End::draw(&mut self.random));
+                self.relay.disk.doom(after, end, self.random.fork());
+            }
             34..=35 if self.relay.is_up() => {
                 self.coverage.count("copies of the relay's folder made");
                 self.relay.back_up();
             }
-            36 => self.restore_relay(),
-            37..=39 => self.corrupt(),
+            36 if self.has_restores => self.restore_relay(),
+            36 if self.random.one_in(2) => self.copy_phone(device),
+            36 => self.set_phone_back(device),
+            37 => self.corrupt(),
+            38 => self.decide(device)?,
+            39 => self.meet(device)?,
             40..=41 => {
                 self.coverage.count("batches of nonsense by a member");
                 self.rogue.send(&mut self.random);
                 self.bring()?;
             }
             42 => self.admit(device)?,
-            43 if self.relay.is_up() => {
+            43 if self.relay.is_up() && self.random.one_in(2) => {
                 self.coverage.count("views brought up to date in the storm");
-                self.relay.catch_up().map_err(|found| Violation::new("views follow the log", found))?;
+                let caught_up = self.observe(|world| world.relay.catch_up());
+                caught_up.map_err(|found| Violation::new(checks::VIEWS, found))?;
+            }
+            45 if self.has_restores => self.restore_relay(),
+            45..=46 if self.random.one_in(2) && !self.has_restores => self.copy_phone(device),
+            45..=46 if !self.has_restores => self.set_phone_back(device),
+            46..=47 => self.decide(device)?,
+            48..=49 => self.meet(device)?,
+            43 if self.random.one_in(3) => {
+                self.coverage.count("times at which every link flaps");
+                self.flaps_until = self.now() + self.random.between(20_000, 200_000);
+            }
+            43 if !self.has_restores && self.random.one_in(4) => self.lose_phone(device),
+            44 => {
+                let fault = self.random.pick(&Fault::ALL);
+                let (after, count) = (self.random.between(0, 30) as u64, self.random.between(1, 20) as u64);
+                let is_relays = self.random.one_in(4);
+                let disk = if is_relays { &self.relay.disk } else { &self.devices[device].disk };
+                disk.fail(fault, after, count);
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn copy_phone(&mut self, number: usize) {
+        let device = &self.devices[number];
+        if device.store.is_some() {
+            let promise = self.oracle.promise(device.identity.device());
+            self.devices[number].copy = Some((self.devices[number].disk.image(), promise));
+            self.coverage.count("copies of a phone's database made");
+        }
+    }
+
+    /// A phone's database is replaced by an older copy of itself.
+    fn set_phone_back(&mut self, number: usize) {
+        let Some((image, promise)) = self.devices[number].copy.clone() else { return };
+        if self.devices[number].store.is_none() {
+            return;
+        }
+        self.kill_device(number);
+        let (device, key) = (&self.devices[number], self.devices[number].identity.device());
+        let token = format!("{DATABASE}.token");
+        let now = device.disk.image();
+        // The token is renewed at each opening: until then a copy that comes back cannot be told.
+        let is_renewed = now.file(&token) != image.file(&token);
+        let kind = if self.double == Double::TokenRolledBack { 3 } else { self.random.below(3) };
+        let (image, what) = match kind {
+            1 if is_renewed => {
+                let image = image.with(&token, now.file(&token));
+                (image, "databases rolled back, and another token beside them")
+            }
+            3 => (image, "databases rolled back, and another token beside them"),
+            0 => (image.with(&token, None), "databases rolled back, and no token beside them"),
+            _ => {
+                self.oracle.unaware.insert(key);
+                let chains = &self.oracle.chains;
+                let is_own = |batch: &barid_core::id::BatchId| {
+                    chains
+                        .iter()
+                        .any(|((chain, _), id)| id == batch && self.oracle.writers.get(chain) == Some(&key))
+                };
+                let own: Vec<_> =
+                    self.oracle.acknowledged.iter().filter(|(_, batch)| is_own(batch)).copied().collect();
+                own.iter().for_each(|batch| {
+                    self.oracle.acknowledged.remove(batch);
+                    self.oracle.acknowledged_here.remove(batch);
+                });
+                (image, "databases rolled back together with their token")
+            }
+        };
+        device.disk.put_back(&image);
+        self.oracle.set_back(key, &promise);
+        self.coverage.count(what);
+    }
+
+    /// A phone is gone for good, with what it had not sent.
+    fn lose_phone(&mut self, number: usize) {
+        let others = self.devices.iter().filter(|device| !device.is_lost).count();
+        if self.devices[number].store.is_none() || others < 3 {
+            return;
+        }
+        self.devices[number].is_lost = true;
+        self.kill_device(number);
+        self.oracle.set_back(self.devices[number].identity.device(), &Promise::default());
+        self.coverage.count("devices that never return");
+    }
+
+    pub(super) fn count_disk(&mut self, device: usize) {
+        for (what, count) in self.devices[device].disk.take_counts() {
+            self.coverage.add(what, count);
+        }
+    }
+
+    pub(super) fn count_relays_disk(&mut self) {
+        for (what, count) in self.relay.disk.take_counts() {
+            self.coverage.add(what, count);
+        }
     }
 
     fn cut_any(&mut self) {
@@ -153,7 +269,9 @@ impl World {
             let how = self.random.pick(&[Cut::Known, Cut::KnownToDevice]);
             self.cut(link, how);
         }
-        self.devices[device].kill(store);
+        let end = End::draw(&mut self.random);
+        self.devices[device].kill(store, end, &mut self.random);
+        self.count_disk(device);
         if was_up {
             let after_ms = self.random.between(0, 20_000);
             self.plan(after_ms, Event::StartDevice(device));
@@ -162,15 +280,29 @@ impl World {
 
     pub(super) fn start_device(&mut self, number: usize) -> Result<(), Violation> {
         let device = &mut self.devices[number];
-        if device.store.is_some() {
+        if device.store.is_some() || device.is_lost {
             return Ok(());
         }
-        device.start().map_err(|found| Violation::new("a killed device opens its store", found))?;
+        device.disk.take_has_failed();
+        let started = device.start();
         if device.is_dying() {
-            self.kill_device(number);
+            let store = device.store.take();
+            device.kill(store, End::Killed, &mut self.random);
+            self.coverage.count("devices killed while they started");
+            self.plan(1_000, Event::StartDevice(number));
             return Ok(());
         }
-        checks::recorded_survives_on_its_device(self, number)?;
+        if let Err(found) = started {
+            device.store = None;
+            if !device.disk.take_has_failed() {
+                return Err(Violation::new(checks::OPENS, found));
+            }
+            self.coverage.count("devices that did not start because their disk failed");
+            self.plan(1_000, Event::StartDevice(number));
+            return Ok(());
+        }
+        self.coverage.count(checks::OPENS);
+        self.check(checks::RECORDED_HERE, |world| checks::recorded_survives_on_its_device(world, number))?;
         self.plan_connect(number);
         Ok(())
     }
@@ -181,7 +313,9 @@ impl World {
         if !self.relay.is_up() {
             return;
         }
-        self.relay.kill();
+        let end = End::draw(&mut self.random);
+        self.relay.kill(end, &mut self.random);
+        self.count_relays_disk();
         self.drop_relay_ends();
         let after_ms = self.random.between(0, 30_000);
         self.plan(after_ms, Event::StartRelay);
@@ -207,21 +341,43 @@ impl World {
         if self.relay.is_up() {
             return Ok(());
         }
-        self.relay.start().map_err(|found| Violation::new("a killed relay opens its log", found))?;
-        checks::acknowledged_survives_a_kill(self)?;
+        self.relay.disk.take_has_failed();
+        if let Err(found) = self.relay.start() {
+            let (is_dead, has_failed) = (self.relay.disk.is_dead(), self.relay.disk.take_has_failed());
+            if is_dead {
+                self.relay.kill(End::Killed, &mut self.random);
+            } else if !has_failed {
+                return Err(Violation::new(checks::OPENS, found));
+            }
+            self.coverage.count("starts of the relay that its disk failed");
+            self.plan(1_000, Event::StartRelay);
+            return Ok(());
+        }
+        if self.relay.disk.is_dead() {
+            self.kill_relay();
+            return Ok(());
+        }
+        self.coverage.count(checks::OPENS);
+        self.check(checks::SURVIVES, |world| checks::acknowledged_survives_a_kill(world))?;
         self.bring()
     }
 
     /// The relay's folder is replaced by an older copy of itself.
     fn restore_relay(&mut self) {
-        let spaces = self.authority.spaces;
-        if !self.relay.is_up() || !self.relay.restore(&mut self.random, &spaces) {
+        if !self.relay.is_up() {
             return;
         }
-        self.coverage.count("relay restored from an older copy");
+        let Some(is_renamed) = self.relay.restore(&mut self.random) else { return };
+        self.coverage.count(if is_renamed {
+            "relay restored from an older copy, under a new log id"
+        } else {
+            "relay's folder replaced by an older copy, under its old log id"
+        });
+        self.brought = (0, 0);
         self.relay_dies_in = None;
         // Only that they come back is promised now, and not that they are there.
         self.oracle.acknowledged_here.clear();
+        self.oracle.quarantined.clear();
         self.drop_relay_ends();
         let after_ms = self.random.between(0, 30_000);
         self.plan(after_ms, Event::StartRelay);

@@ -4,10 +4,11 @@ use barid_core::control::Verdict;
 use barid_core::engine::{Link, LinkInput};
 use barid_core::limits::LINK_IDLE_MS_MAX;
 use barid_core::protocol::{CloseCode, RelayInput, RelayOutput};
+use barid_server::log::LogError;
 
 use super::relay::{Answer, RelayEnd};
 use super::wire::{Quality, Wire};
-use super::{Double, Event, Violation, World, checks};
+use super::{Double, Event, Violation, World, checks, coverage};
 
 /// The client sleeps no longer than this without looking.
 const SLEEP_MS_MAX: i64 = 3_600_000;
@@ -58,8 +59,16 @@ impl World {
             self.kill_device(number);
             return Ok(());
         }
-        let link = link.map_err(|error| Violation::new("the engine never fails", format!("{error:?}")))?;
         drop(store);
+        let link = match link {
+            Ok(link) => link,
+            Err(_) if self.devices[number].disk.take_has_failed() => {
+                self.coverage.count("links not begun because a device's disk failed");
+                self.plan_connect(number);
+                return Ok(());
+            }
+            Err(error) => return Err(Violation::new(checks::ENGINE, format!("{error:?}"))),
+        };
         let quality = if self.is_calm { Quality::GOOD } else { Quality::draw(&mut self.random) };
         let relay_end = self.relay.accept(&mut self.random);
         self.link_count += 1;
@@ -76,7 +85,10 @@ impl World {
         self.links.insert(id, connection);
         self.devices[number].link = Some(id);
         self.coverage.count("links begun");
-        if !self.is_calm && self.random.one_in(2) {
+        if !self.is_calm && self.now() < self.flaps_until {
+            let (after_ms, how) = (self.random.between(300, 4_000), super::Cut::draw(&mut self.random));
+            self.plan(after_ms, Event::Cut(id, how));
+        } else if !self.is_calm && self.random.one_in(2) {
             let (after_ms, how) = (self.random.between(0, 25_000), super::Cut::draw(&mut self.random));
             self.plan(after_ms, Event::Cut(id, how));
         }
@@ -98,7 +110,7 @@ impl World {
         self.tell_device(id, LinkInput::Frame(frame))?;
         let device = self.links.get(&id).filter(|link| link.device_end.is_some()).map(|link| link.device);
         match device.filter(|_| self.random.one_in(16)) {
-            Some(device) => checks::of_device(self, device),
+            Some(device) => self.check(checks::BELIEVED, |world| checks::of_device(world, device)),
             None => Ok(()),
         }
     }
@@ -121,11 +133,20 @@ impl World {
         let Some(connection) = self.links.get_mut(&id) else { return Ok(()) };
         let Some(end) = &mut connection.device_end else { return Ok(()) };
         let device = &self.devices[connection.device];
+        device.disk.take_has_failed();
         let handled = end.link.handle(input, device.clock.now());
-        if !device.is_dying() {
-            handled.map_err(|error| Violation::new("the engine never fails", format!("{error:?}")))?;
+        match handled {
+            Err(error) if !device.is_dying() => {
+                if !device.disk.take_has_failed() {
+                    return Err(Violation::new(checks::ENGINE, format!("{error:?}")));
+                }
+                // The client gives the link up and tries again later.
+                self.coverage.count("links given up because a device's disk failed");
+                self.hang_up_device(id);
+                Ok(())
+            }
+            _ => self.perform_device(id),
         }
-        self.perform_device(id)
     }
 
     /// Does what the client does after each input: sends, ends, tells of what was committed, sleeps.
@@ -138,21 +159,35 @@ impl World {
             return Ok(());
         }
         let Some(end) = &mut connection.device_end else { return Ok(()) };
-        let mut arrivals = Vec::new();
+        let is_synced = self.devices[number].disk.is_synced();
+        let mut frames = Vec::new();
         while let Some(frame) = end.link.next_frame() {
-            arrivals.extend(connection.up.put(frame, now));
+            frames.push(frame);
         }
         end.turn += 1;
-        let (turn, is_closed, is_up_to_date) =
-            (end.turn, end.link.closed().is_some(), end.link.is_up_to_date());
+        let (turn, closed, is_up_to_date) = (end.turn, end.link.closed(), end.link.is_up_to_date());
         let sleep_ms = self.devices[number].sleep_ms(end.link.wake_at(), SLEEP_MS_MAX);
+        if !frames.is_empty() {
+            self.coverage.count(checks::SENT);
+            if !is_synced {
+                return Err(checks::sent_before_durable(number));
+            }
+        }
         if is_up_to_date {
             self.devices[number].backoff.reset();
             self.devices[number].generation = connection.generation;
         }
-        arrivals.into_iter().for_each(|arrival| self.plan(arrival - now, Event::Up(id)));
-        if is_closed {
-            self.coverage.count("links closed by a device or told so");
+        for frame in frames {
+            self.watch_up(id, &frame)?;
+            let arrival = self.links.get_mut(&id).and_then(|link| link.up.put(frame, now));
+            if let Some(arrival) = arrival {
+                self.plan(arrival - now, Event::Up(id));
+            }
+        }
+        if let Some(closed) = closed {
+            if let Some(code) = closed.code() {
+                self.coverage.count(&coverage::close(code));
+            }
             self.hang_up_device(id);
             return Ok(());
         }
@@ -185,7 +220,13 @@ impl World {
                 self.kill_relay();
                 return Ok(());
             }
+            self.relay.disk.take_has_failed();
             let input = self.perform_one(id, &mut end, output, &mut replaced)?;
+            if self.relay.disk.is_dead() {
+                self.coverage.count("relay killed while it read or wrote");
+                self.kill_relay();
+                return Ok(());
+            }
             if let Some(input) = input {
                 end.session.handle(input, self.relay.clock.now());
             }
@@ -215,9 +256,9 @@ impl World {
         replaced: &mut Option<barid_server::relay::room::LinkId>,
     ) -> Result<Option<RelayInput>, Violation> {
         let now = self.now();
-        let failed = |error| Violation::new("the log never fails", format!("{error:?}"));
         Ok(match output {
             RelayOutput::Send(frame) => {
+                self.watch_down(id, &frame)?;
                 let arrival = self.links.get_mut(&id).and_then(|link| link.down.put(frame, now));
                 if let Some(arrival) = arrival {
                     self.plan(arrival - now, Event::Down(id));
@@ -225,7 +266,9 @@ impl World {
                 None
             }
             RelayOutput::Open { device, incarnation: _, spaces } => {
-                let (input, replaces) = self.relay.open(end, device, &spaces).map_err(failed)?;
+                let opened = self.relay.open(end, device, &spaces);
+                let (input, replaces) =
+                    self.or_failed(opened, (RelayInput::Close(CloseCode::Failed), None))?;
                 *replaced = replaces.or(*replaced);
                 Some(input)
             }
@@ -243,10 +286,12 @@ impl World {
                 }
             }
             RelayOutput::ReadLog { space, after, excluding, len_max, control_only } => {
-                Some(self.relay.read(space, after, excluding, len_max, control_only).map_err(failed)?)
+                let read = self.relay.read(space, after, excluding, len_max, control_only);
+                Some(self.or_failed(read, RelayInput::Close(CloseCode::Failed))?)
             }
             RelayOutput::ReadControl { space, position, after, len_max } => {
-                Some(self.relay.read_control(space, position, after, len_max).map_err(failed)?)
+                let read = self.relay.read_control(space, position, after, len_max);
+                Some(self.or_failed(read, RelayInput::Close(CloseCode::Failed))?)
             }
             RelayOutput::WakeAt(at) => {
                 end.wake_at = Some(at);
@@ -260,6 +305,18 @@ impl World {
             RelayOutput::Seen { .. } | RelayOutput::Confirmed { .. } => None,
             RelayOutput::Enrol { .. } => return Err(Violation::new("nobody enrols here", "")),
         })
+    }
+
+    /// What the server does when its log fails: it says so to the one link and goes on.
+    fn or_failed<T>(&mut self, result: Result<T, LogError>, instead: T) -> Result<T, Violation> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(_) if self.relay.disk.is_dead() || self.relay.disk.take_has_failed() => {
+                self.coverage.count("answers of the relay that its disk failed");
+                Ok(instead)
+            }
+            Err(error) => Err(Violation::new(checks::LOG, format!("{error:?}"))),
+        }
     }
 
     /// Lets an end that closed go, and plans the sleep of one that did not.
@@ -287,8 +344,23 @@ impl World {
             self.kill_relay();
             return Ok(());
         }
+        let senders = self.relay.senders();
+        self.relay.disk.take_has_failed();
         let answers = self.relay.commit();
-        let answers = answers.map_err(|error| Violation::new("the log never fails", format!("{error:?}")))?;
+        if self.relay.disk.is_dead() {
+            self.coverage.count("relay killed while it committed");
+            self.kill_relay();
+            return Ok(());
+        }
+        let is_failed = answers.is_err();
+        let answers = self.or_failed(answers, Vec::new())?;
+        if is_failed {
+            self.coverage.count("commits of the log that failed");
+            // Nothing of the group was stored, and no verdict is given on it.
+            return senders
+                .into_iter()
+                .try_for_each(|link| self.tell_relay(link, RelayInput::Close(CloseCode::Failed)));
+        }
         self.coverage.count("commits of the log");
         let held = std::mem::take(&mut self.relay.held_already);
         self.coverage.add("batches that came again and were held", held);
@@ -311,13 +383,19 @@ impl World {
     fn answered(&mut self, answer: &Answer) -> Result<RelayInput, Violation> {
         match answer.verdict {
             Verdict::Accepted => {
-                checks::acknowledged_is_durable(self, answer)?;
-                self.oracle.acknowledged.insert((answer.space, answer.batch));
+                self.check(checks::DURABLE, |world| checks::acknowledged_is_durable(world, answer))?;
+                // Which of two branches stands may come out later.
+                if !self.oracle.unaware.contains(&answer.device) {
+                    self.oracle.acknowledged.insert((answer.space, answer.batch));
+                }
                 self.oracle.acknowledged_here.insert((answer.space, answer.batch));
             }
-            Verdict::RetryLater(_) => self.coverage.count("batches to be sent again later"),
-            Verdict::Quarantined(_) => self.coverage.count("batches quarantined"),
-            Verdict::Refused(_) => self.coverage.count("batches refused"),
+            Verdict::RetryLater(reason) => self.coverage.count(&coverage::retry(reason)),
+            Verdict::Refused(reason) => self.coverage.count(&coverage::refuse(reason)),
+            Verdict::Quarantined(reason) => {
+                self.oracle.quarantined.insert((answer.space, answer.batch));
+                self.coverage.count(&coverage::quarantine(reason));
+            }
         }
         Ok(RelayInput::Appended { batch: answer.batch, outcome: answer.verdict })
     }
@@ -330,6 +408,15 @@ impl World {
         let heads = self.relay.heads();
         let ids: Vec<u64> = self.links.keys().copied().collect();
         for id in ids {
+            let standing = self.links.get(&id).and_then(|link| link.relay_end.as_ref()?.standing.clone());
+            if let Some((device, before)) = standing
+                && self.double != Double::RevokeCutsNoLink
+                && self.relay.standing(device) != before
+            {
+                self.coverage.count("links cut because a device's standing changed");
+                self.tell_relay(id, RelayInput::Close(CloseCode::Reopen))?;
+                continue;
+            }
             for (space, head) in &heads {
                 let end = self.links.get(&id).and_then(|link| link.relay_end.as_ref());
                 if end.is_some_and(|end| end.spaces.contains(space)) {

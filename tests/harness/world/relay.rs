@@ -1,12 +1,13 @@
 //! The relay of the world: the real log, room and session, performed as the server's connection does,
 //! one step after another.
 
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
-use barid_core::batch::{Lane, SealedBatch};
+use barid_core::batch::{BatchKind, Lane, SealedBatch};
 use barid_core::clock::Timestamp;
-use barid_core::control::Verdict;
+use barid_core::control::{Membership, Verdict};
 use barid_core::id::{BatchId, DeviceId, Incarnation, SpaceId};
 use barid_core::identity::Identity;
 use barid_core::position::Cursor;
@@ -21,9 +22,13 @@ use barid_server::relay::room::{LinkId, Room};
 use rusqlite::Connection;
 
 use super::clock::NodeClock;
+use super::disk::{Disk, End, Image};
 use super::double::Double;
-use super::files;
 use super::random::Random;
+use super::template;
+
+/// The log's file.
+const LOG: &str = "log.db";
 
 /// The relay's end of one link.
 #[derive(Debug)]
@@ -33,6 +38,8 @@ pub(crate) struct RelayEnd {
     /// The spaces that were opened.
     pub(crate) spaces: Vec<SpaceId>,
     pub(crate) joined: Option<LinkId>,
+    /// What the device was in each space when the link opened.
+    pub(crate) standing: Option<(DeviceId, Vec<(bool, bool)>)>,
     pub(crate) is_closed: bool,
 }
 
@@ -80,12 +87,15 @@ struct Running {
 pub(crate) struct Relay {
     identity: Arc<Identity>,
     pub(crate) clock: NodeClock,
-    path: PathBuf,
+    pub(crate) disk: Disk,
     running: Option<Running>,
+    spaces: Vec<SpaceId>,
     /// How often it was restored from an older copy.
     pub(crate) generation: u64,
-    has_backup: bool,
+    backup: Option<Image>,
     double: Double,
+    /// Batches as they came, for doubles that serve them so again.
+    stash: BTreeMap<BatchId, Arc<[u8]>>,
     /// Batches that came again since this was last looked at.
     pub(crate) held_already: u64,
     /// The rows derived from the log, kept up to date as the log grows.
@@ -97,22 +107,25 @@ impl Relay {
     pub(crate) fn new(
         random: &mut Random,
         clock: NodeClock,
-        folder: &Path,
+        disk: Disk,
         spaces: &[SpaceId],
         double: Double,
     ) -> Self {
-        let path = folder.join("log.db");
+        disk.install(LOG, template::log());
+        let path = disk.path(LOG);
         drop(LogWriter::create(&path, clock.source()).expect("a log"));
         name(&path, random);
         let mut relay = Self {
             identity: Arc::new(Identity::from_seed(random.bytes())),
             views: replica(&clock, spaces),
             clock,
-            path,
+            disk,
             running: None,
+            spaces: spaces.to_vec(),
             generation: 0,
-            has_backup: false,
+            backup: None,
             double,
+            stash: BTreeMap::new(),
             held_already: 0,
         };
         relay.start().expect("the log opens");
@@ -136,42 +149,40 @@ impl Relay {
     /// Starts its process.
     pub(crate) fn start(&mut self) -> Result<(), String> {
         let open = || -> Result<Running, LogError> {
-            let writer = LogWriter::open(&self.path, self.clock.source())?;
-            let reader = LogReader::open(&self.path)?;
+            let path = self.disk.path(LOG);
+            let writer = LogWriter::open(&path, self.clock.source())?;
+            let reader = LogReader::open(&path)?;
             Ok(Running { writer, reader, room: Room::default(), queue: Vec::new() })
         };
         self.running = Some(open().map_err(|error| format!("opening the log: {error:?}"))?);
         Ok(())
     }
 
-    /// Kills its process: what was not committed is gone.
-    pub(crate) fn kill(&mut self) {
-        let left = files::copy_of(&self.path, ".left");
-        files::copy(&self.path, &left);
+    /// Ends its process: what was not committed is gone.
+    pub(crate) fn kill(&mut self, end: End, random: &mut Random) {
+        self.disk.die(end, random);
         self.running = None;
-        files::put_back(&left, &self.path);
+        self.disk.settle();
     }
 
     /// Copies its folder.
     pub(crate) fn back_up(&mut self) {
-        files::copy(&self.path, &files::copy_of(&self.path, ".backup"));
-        self.has_backup = true;
+        self.backup = Some(self.disk.image());
     }
 
-    /// Kills it and copies the older folder back; with another log id, or with the old one. False if
-    /// there is no copy.
-    pub(crate) fn restore(&mut self, random: &mut Random, spaces: &[SpaceId]) -> bool {
-        if !self.has_backup {
-            return false;
-        }
-        self.running = None;
-        files::put_back(&files::copy_of(&self.path, ".backup"), &self.path);
-        if random.one_in(2) {
-            name(&self.path, random);
+    /// Kills it and copies the older folder back; with another log id, or with the old one. `None` if
+    /// there is no copy, else whether the log has another id now.
+    pub(crate) fn restore(&mut self, random: &mut Random) -> Option<bool> {
+        let image = self.backup.clone()?;
+        self.kill(End::Killed, random);
+        self.disk.put_back(&image);
+        let is_renamed = random.one_in(2);
+        if is_renamed {
+            name(&self.disk.path(LOG), random);
         }
         self.generation += 1;
-        self.views = replica(&self.clock, spaces);
-        true
+        self.views = replica(&self.clock, &self.spaces);
+        Some(is_renamed)
     }
 
     /// Begins its end of a link.
@@ -182,6 +193,7 @@ impl Relay {
             wake_at: None,
             spaces: Vec::new(),
             joined: None,
+            standing: None,
             is_closed: false,
         }
     }
@@ -216,7 +228,16 @@ impl Relay {
                 ),
                 None => (None, known.len),
             };
+            let at_cursor = match (self.double, claim) {
+                (Double::BelievesEveryCursor, Some(claim)) => Some(claim.digest),
+                _ => at_cursor,
+            };
             let own = match self.double {
+                Double::HeightsInflated => {
+                    let mut own = running.reader.own_chains(*space, device)?;
+                    own.iter_mut().for_each(|chain| chain.seq += 1);
+                    own
+                }
                 // It does not look at what it holds: neither here nor when a batch comes.
                 Double::DedupeOff => Vec::new(),
                 _ => running.reader.own_chains(*space, device)?,
@@ -235,6 +256,7 @@ impl Relay {
             end.spaces.push(*space);
         }
         let joined = running.room.join(device);
+        end.standing = Some((device, self.standing(device)));
         end.joined = Some(joined.link);
         Ok((RelayInput::Opened(opened), joined.replaces))
     }
@@ -270,6 +292,32 @@ impl Relay {
         if self.double == Double::CursorOffByOne {
             batches.pop();
         }
+        if self.double == Double::QuarantineFannedOut
+            && let Some(last) = batches.last().map(|last| (last.offset, last.digest))
+        {
+            for held in running.reader.quarantined(space)?.iter().take(1) {
+                let batch = self.stash.get(&held.id).cloned();
+                let (offset, digest) = last;
+                batches.extend(batch.map(|batch| Logged { offset, digest, batch }));
+            }
+        }
+        if self.double == Double::ErasedServedAgain {
+            for (logged, at) in page.batches.iter().zip(&mut batches) {
+                if let Some(before) = self.stash.get(&logged.batch.id()) {
+                    at.batch = Arc::clone(before);
+                }
+            }
+        }
+        if self.double == Double::UrgentLeftOut {
+            let is_urgent = |offset| {
+                let of = page.batches.iter().find(|logged| logged.offset == offset);
+                of.is_some_and(|logged| {
+                    let header = logged.batch.header();
+                    header.lane == Lane::Urgent && header.kind == BatchKind::Entries
+                })
+            };
+            batches.retain(|logged| !is_urgent(logged.offset));
+        }
         Ok(RelayInput::Read { space, batches, reached: page.reached })
     }
 
@@ -291,6 +339,9 @@ impl Relay {
     /// Checks a batch and queues it for the next commit; the answer, if there is one at once.
     pub(crate) fn append(&mut self, link: u64, sealed: SealedBatch) -> Option<Answer> {
         let running = self.running.as_mut()?;
+        if matches!(self.double, Double::ErasedServedAgain | Double::QuarantineFannedOut) {
+            self.stash.insert(sealed.id(), Arc::from(sealed.as_bytes()));
+        }
         let answer = |verdict| Some(Answer::new(link, &sealed, verdict));
         match verify(sealed.clone()) {
             Err(error) => answer(Verdict::from(error)),
@@ -307,6 +358,11 @@ impl Relay {
         self.running.as_ref().is_some_and(|running| !running.queue.is_empty())
     }
 
+    /// The links whose batches wait for the next commit.
+    pub(crate) fn senders(&self) -> BTreeSet<u64> {
+        self.running.iter().flat_map(|running| running.queue.iter().map(|(link, _)| *link)).collect()
+    }
+
     /// Commits what waits, in one transaction, and says what came of it.
     pub(crate) fn commit(&mut self) -> Result<Vec<Answer>, LogError> {
         let Some(running) = &mut self.running else { return Ok(Vec::new()) };
@@ -318,7 +374,7 @@ impl Relay {
         for ((link, batch), outcome) in group.iter().zip(outcomes) {
             self.held_already += u64::from(matches!(outcome, Outcome::AlreadyHeld { .. }));
             if self.double == Double::DedupeOff && matches!(outcome, Outcome::AlreadyHeld { .. }) {
-                append_again(&self.path, batch.sealed());
+                append_again(&self.disk.path(LOG), batch.sealed());
             }
             if self.double == Double::AckBeforeCommit {
                 continue;
@@ -351,6 +407,24 @@ impl Relay {
         running.writer.state().spaces.iter().map(|(space, known)| (*space, known.head)).collect()
     }
 
+    /// Who belongs to a space, by the control records of the log.
+    pub(crate) fn membership(&self, space: SpaceId) -> Option<Arc<Membership>> {
+        let state = self.running.as_ref()?.writer.state();
+        state.spaces.get(&space).map(|known| Arc::clone(&known.membership))
+    }
+
+    /// What a device is in each of the log's spaces: a stranger, a member, or revoked.
+    pub(crate) fn standing(&self, device: DeviceId) -> Vec<(bool, bool)> {
+        let of = |space: &SpaceId| {
+            let membership = self.membership(*space);
+            membership.map_or((false, false), |membership| {
+                let is_active = membership.device(device).is_some_and(|device| device.is_active());
+                (is_active, membership.is_revoked(device))
+            })
+        };
+        self.spaces.iter().map(of).collect()
+    }
+
     /// The log as any process reads it: committed, and nothing else.
     pub(crate) fn reader(&self) -> Option<&LogReader> {
         self.running.as_ref().map(|running| &running.reader)
@@ -359,19 +433,24 @@ impl Relay {
     /// Brings the views up to the log's end.
     pub(crate) fn catch_up(&self) -> Result<(), String> {
         match self.reader() {
-            Some(reader) => follow(reader, &self.views),
+            Some(reader) => follow(reader, &self.views, self.double == Double::ViewsLag),
             None => Ok(()),
         }
     }
 
     /// A replica that reads the whole log from its beginning.
-    pub(crate) fn replay(&self) -> Result<Store, String> {
+    pub(crate) fn replay(&self, error_ms: i64) -> Result<Store, String> {
         let reader = self.reader().ok_or("the relay is down")?;
-        let spaces = reader.spaces().map_err(|error| format!("{error:?}"))?;
-        let spaces: Vec<SpaceId> = spaces.into_iter().map(|(space, _)| space).collect();
-        let store = replica(&self.clock, &spaces);
-        follow(reader, &store)?;
+        let store = self.empty_replica(error_ms);
+        follow(reader, &store, false)?;
         Ok(store)
+    }
+
+    /// A replica of the log's spaces that has read nothing yet, by a clock that is wrong by so much.
+    pub(crate) fn empty_replica(&self, error_ms: i64) -> Store {
+        let clock = self.clock.another();
+        clock.set_error(error_ms);
+        replica(&clock, &self.spaces)
     }
 }
 
@@ -391,7 +470,7 @@ fn replica(clock: &NodeClock, spaces: &[SpaceId]) -> Store {
     store
 }
 
-fn follow(reader: &LogReader, store: &Store) -> Result<(), String> {
+fn follow(reader: &LogReader, store: &Store, is_lagging: bool) -> Result<(), String> {
     let failed = |error: &dyn std::fmt::Debug| format!("following the log: {error:?}");
     for (space, _) in reader.spaces().map_err(|error| failed(&error))? {
         loop {
@@ -399,8 +478,11 @@ fn follow(reader: &LogReader, store: &Store) -> Result<(), String> {
                 store.cursor(space).map_err(|error| failed(&error))?.map_or(0, |cursor| cursor.offset);
             let page = reader.read_after(space, after, 1 << 18, None).map_err(|error| failed(&error))?;
             let Some((offset, digest)) = page.reached else { break };
-            let batches: Vec<_> =
+            let mut batches: Vec<_> =
                 page.batches.into_iter().map(|logged| (logged.offset, logged.batch)).collect();
+            if is_lagging {
+                batches.pop();
+            }
             let cursor = Cursor { log: reader.id(), offset, digest };
             store.ingest(space, &batches, Some(cursor)).map_err(|error| failed(&error))?;
         }

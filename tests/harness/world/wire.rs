@@ -84,6 +84,11 @@ impl Wire {
         if self.is_silent { 0 } else { self.frames.len() }
     }
 
+    /// How many bytes are on their way.
+    pub(crate) fn len_on_the_way(&self) -> usize {
+        if self.is_silent { 0 } else { self.frames.iter().map(|(_, frame)| frame.len()).sum() }
+    }
+
     /// Flips one bit of the last frame on its way that is longer than this.
     pub(crate) fn flip_bit(&mut self, longer_than: usize, random: &mut Random) -> bool {
         let Some((_, frame)) = self.frames.iter_mut().rev().find(|(_, frame)| frame.len() > longer_than)

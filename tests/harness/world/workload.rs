@@ -1,16 +1,18 @@
 //! What people do: they record, edit what others edit too, take back, raise alerts and ride.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use barid_core::engine::LinkInput;
 use barid_core::id::{RecordId, SpaceId};
 use barid_core::model::{Fields, Value};
 use barid_core::store::{Store, WriteError, WriteGroup};
+use rusqlite::Connection;
 
 use super::authority::chunk;
+use super::device::DATABASE;
 use super::oracle::RecordKey;
 use super::random::Random;
-use super::{Violation, World};
+use super::{Double, Violation, World, checks};
 
 /// Fields that everybody edits, so that edits meet.
 const CONTESTED: [&str; 4] = ["operational_state", "persons_total", "title", "priority"];
@@ -33,6 +35,7 @@ impl World {
         let space = self.random.pick(&device.spaces);
         let known: Vec<RecordKey> =
             self.oracle.recorded.keys().filter(|key| key.0 == space).copied().collect();
+        device.disk.take_has_failed();
         let random = &mut self.random;
         let steps = if random.one_in(6) { random.between(2, 8) } else { 1 };
         let written = store.write(|group| {
@@ -54,21 +57,38 @@ impl World {
             self.kill_device(number);
             return Ok(());
         }
-        let done = written.map_err(|error| Violation::new("a write succeeds", format!("{error:?}")))?;
-        self.remember(number, &store, &done)?;
+        let done = match written {
+            Ok(done) => done,
+            Err(_) if self.devices[number].disk.take_has_failed() => {
+                self.coverage.count("writes of people that a disk failed");
+                return Ok(());
+            }
+            Err(error) => return Err(Violation::new(checks::WRITE, format!("{error:?}"))),
+        };
+        if self.double == Double::PendingDropped {
+            drop_pending(&self.devices[number].disk.path(DATABASE));
+        }
+        self.check(checks::WRITE, |world| world.remember(number, &store, &done))?;
         // The link may be where the process dies, and then this must not keep its files open.
         drop(store);
-        self.devices[number].has_news();
-        match self.devices[number].link {
-            Some(link) => self.tell_device(link, LinkInput::LocalChange),
-            None => Ok(()),
-        }
+        self.tell_of_change(number)
     }
 
     /// From now on these are recorded.
     fn remember(&mut self, number: usize, store: &Store, done: &Done) -> Result<(), Violation> {
         let key = self.devices[number].identity.device();
-        for record in &done.records {
+        done.names.iter().for_each(|name| self.coverage.count(name));
+        // Nothing is promised of what it writes from now on.
+        if self.devices[number].is_revoked {
+            return Ok(());
+        }
+        let counts = store.counts().map_err(|error| Violation::new(checks::WRITE, format!("{error:?}")))?;
+        for record in done.records.iter().filter(|record| !self.oracle.erased.contains(*record)) {
+            // What builds on what may be written again counts by its record, not by its name.
+            if counts.orphans > 0 || self.oracle.unaware.contains(&key) {
+                self.oracle.loose.entry(key).or_default().insert(*record);
+                continue;
+            }
             let history = store.history(record.0, record.1, record.2);
             let history =
                 history.map_err(|error| Violation::new("a write can be read", format!("{error:?}")))?;
@@ -80,7 +100,6 @@ impl World {
         for (space, patrol, chunk) in &done.tracks {
             self.oracle.tracks.entry((*space, *patrol)).or_default().insert((key, *chunk));
         }
-        done.names.iter().for_each(|name| self.coverage.count(name));
         Ok(())
     }
 }
@@ -186,4 +205,11 @@ fn change_known(
             group.patch(space, kind, id, puts)
         }
     }
+}
+
+/// What a store would be that forgot its newest write.
+fn drop_pending(path: &Path) {
+    let connection = Connection::open(path).expect("a phone's database");
+    let sql = "DELETE FROM pending WHERE id = (SELECT max(id) FROM pending)";
+    connection.execute(sql, ()).expect("it is gone");
 }

@@ -21,6 +21,7 @@ const STEPS: &[Step] = &[
     ("clippy", || run(cargo(&["clippy"]).args(EVERYTHING).args(["--all-targets", "--", "-D", "warnings"]))),
     ("test", rust_tests),
     ("fuzz", fuzz),
+    ("simulation", simulation),
     ("docs", || {
         run(cargo(&["doc"])
             .args(EVERYTHING)
@@ -121,6 +122,13 @@ fn instructions() -> Result<(), String> {
         println!("{message}");
     }
     run(&mut cargo(&["run", "--release", "--package", "barid-benchmark", "--bin", "instructions"]))
+}
+
+/// As many worlds as fit into a few minutes of two cores; more are run by the same program.
+fn simulation() -> Result<(), String> {
+    run(cargo(&["build"]).args(EVERYTHING))?;
+    let simulate = built("debug").join("simulate").to_string_lossy().into_owned();
+    run(&mut program(&simulate, &["--seeds", "3000"], "."))
 }
 
 fn optional(tool: &str, words: &[&str]) -> Result<(), String> {
