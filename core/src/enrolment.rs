@@ -152,7 +152,7 @@ impl fmt::Display for EnrolmentCode {
 impl FromStr for EnrolmentCode {
     type Err = EnrolmentError;
 
-    /// Reads a code as people type it: see [`read_code`].
+    /// Reads a code as people type it: in any case, with spaces and dashes anywhere, `O` for 0, `I` and `L` for 1.
     fn from_str(text: &str) -> Result<Self, EnrolmentError> {
         let bytes = read_code(PREFIX, text).map_err(|error| match error {
             CodeError::Prefix => EnrolmentError::Prefix,
