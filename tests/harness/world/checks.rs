@@ -220,7 +220,7 @@ pub(super) fn after_calm(world: &mut World) -> Checked {
     let error_ms = world.random.pick(&[0, TEN_YEARS_MS, -TEN_YEARS_MS]);
     let replay = world.relay.replay(error_ms).map_err(|found| Violation::new(VIEWS, found))?;
     world.check(STANDS, nothing_stands_beyond_a_cut)?;
-    world.check(KEPT, |world| quarantine_is_kept(world))?;
+    world.check(KEPT, quarantine_is_kept)?;
     world.check(ERASED, |world| what_is_erased_is_gone(world, &replay))?;
     world.check(EQUAL, |world| replicas_are_equal(world, &replay))?;
     world.check(RECORDED, |world| nothing_recorded_is_lost(world, &replay))?;

@@ -102,7 +102,7 @@ impl World {
             45 if self.has_restores => self.restore_relay(),
             45..=46 if self.random.one_in(2) && !self.has_restores => self.copy_phone(device),
             45..=46 if !self.has_restores => self.set_phone_back(device),
-            46..=47 => self.decide(device)?,
+            47 => self.decide(device)?,
             48..=49 => self.meet(device)?,
             43 if self.random.one_in(3) => {
                 self.coverage.count("times at which every link flaps");
