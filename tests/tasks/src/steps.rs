@@ -21,7 +21,6 @@ const STEPS: &[Step] = &[
     ("clippy", || run(cargo(&["clippy"]).args(EVERYTHING).args(["--all-targets", "--", "-D", "warnings"]))),
     ("test", rust_tests),
     ("fuzz", fuzz),
-    ("simulation", simulation),
     ("docs", || {
         run(cargo(&["doc"])
             .args(EVERYTHING)
@@ -33,7 +32,6 @@ const STEPS: &[Step] = &[
     ("python", python),
     ("kotlin", kotlin),
     ("smoke", smoke),
-    ("instructions", instructions),
     ("deny", || {
         optional("cargo-deny", &["deny", "check", "--config", ".deny.toml", "licenses", "bans", "sources"])
     }),
@@ -114,21 +112,6 @@ fn fuzz() -> Result<(), String> {
 fn smoke() -> Result<(), String> {
     let benchmark = built("debug").join("benchmark").to_string_lossy().into_owned();
     run(program(&benchmark, &["smoke"], ".").env("BARID", built("debug").join("barid")))
-}
-
-/// Counted in the release build, because that is what runs on phones.
-fn instructions() -> Result<(), String> {
-    if let Err(message) = install(&[("valgrind", &["valgrind"])]) {
-        println!("{message}");
-    }
-    run(&mut cargo(&["run", "--release", "--package", "barid-benchmark", "--bin", "instructions"]))
-}
-
-/// As many worlds as fit into a few minutes of two cores; more are run by the same program.
-fn simulation() -> Result<(), String> {
-    run(cargo(&["build"]).args(EVERYTHING))?;
-    let simulate = built("debug").join("simulate").to_string_lossy().into_owned();
-    run(&mut program(&simulate, &["--seeds", "3000"], "."))
 }
 
 fn optional(tool: &str, words: &[&str]) -> Result<(), String> {
