@@ -140,7 +140,8 @@ pub fn find(data: &DataDir, text: &str) -> Result<Listed, AdminError> {
 }
 
 /// Ends the trust in a device in every space that it belongs to: what this relay holds of it in this
-/// moment stands for ever, whatever it wrote after that goes into quarantine.
+/// moment stands for ever, along the branch that came first where there are several; whatever else it
+/// wrote or writes goes into quarantine.
 pub fn revoke(data: &DataDir, device: &Listed, reason: &str) -> Result<Vec<Revoked>, AdminError> {
     let signers = Signers::load(data)?;
     let mut log = LogWriter::open(&data.log_db(), system_clock())?;
@@ -164,7 +165,7 @@ pub fn revoke(data: &DataDir, device: &Listed, reason: &str) -> Result<Vec<Revok
                 continue;
             };
             // Read in the transaction that appends the revoke: no batch comes between the two.
-            let heights = append.heights(*space, device.id)?;
+            let heights = append.first_heights(*space, device.id)?;
             let named: Vec<Cut> = heights.iter().take(REVOKE_CHAINS_MAX).map(cut).collect();
             let outcome = RevokeOutcome::Done {
                 chains: named.len(),

@@ -108,6 +108,22 @@ impl<'a> Append<'a> {
         Ok(standing.collect())
     }
 
+    /// How far a device's chains reach along the branch that this log had first: what a revoke is to cut
+    /// at. Whoever has seized a phone can fork its chains with batches of small ids before it is revoked;
+    /// what had arrived by then stands again with the revoke.
+    pub fn first_heights(&mut self, space: SpaceId, device: DeviceId) -> Result<Vec<OwnChain>, LogError> {
+        let Some(known) = up_to_date(self.transaction, self.known, space)? else { return Ok(Vec::new()) };
+        let mut heights = Vec::new();
+        for chain in ChainRow::of_device(self.transaction, known.number, device)? {
+            let (seq, batch) = chain.first_branch(self.transaction)?;
+            if seq > 0 {
+                let ChainRow { incarnation, lane, .. } = chain;
+                heights.push(OwnChain { incarnation, lane, seq, batch });
+            }
+        }
+        Ok(heights)
+    }
+
     /// Notes in the audit trail what is done in this transaction.
     pub fn note(&mut self, decision: &Decision) -> Result<(), LogError> {
         trail::note(self.transaction, self.now, decision)

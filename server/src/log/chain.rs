@@ -91,6 +91,29 @@ impl ChainRow {
         Ok(())
     }
 
+    /// The end of the branch that this log had first, whether it stands or a fork has displaced it since;
+    /// as far as its bytes are held.
+    pub(super) fn first_branch(&self, connection: &Connection) -> Result<(u64, BatchId), LogError> {
+        if !quarantine::has_any(connection, self.number)? {
+            return Ok((self.seq, self.head));
+        }
+        // Where a batch fell, its bytes are in quarantine, or in a later row if it has risen again.
+        let sql = "SELECT id, seq, prev FROM batch AS first WHERE chain = ?1 AND (bytes IS NOT NULL
+            OR EXISTS (SELECT 1 FROM quarantine AS q WHERE q.id = first.id AND q.bytes IS NOT NULL)
+            OR EXISTS (SELECT 1 FROM batch AS later WHERE later.chain = ?1 AND later.seq = first.seq
+                AND later.id = first.id AND later.bytes IS NOT NULL))
+            ORDER BY batch_offset";
+        let mut statement = connection.prepare_cached(sql)?;
+        let (mut seq, mut head) = (0, NOTHING);
+        for row in statement.query_map([self.number], link)? {
+            let row = row?;
+            if row.seq == seq + 1 && row.prev == head {
+                (seq, head) = (row.seq, row.id);
+            }
+        }
+        Ok((seq, head))
+    }
+
     /// The offset at which a batch is served, if it is.
     pub(super) fn offset_of(
         &self,

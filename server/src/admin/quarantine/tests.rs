@@ -159,6 +159,43 @@ fn of_several_branches_the_longest_is_adopted_unless_another_is_named_and_none_f
 }
 
 #[test]
+fn what_a_seized_phone_forks_before_it_is_revoked_stands_no_more_after_it() {
+    let mut world = World::new();
+    let key = Arc::new(Identity::generate());
+    let phone = world.phone_of(Arc::clone(&key), 0, "Ghat 1");
+    record(&mut world, &phone, 3);
+    let own = |world: &World| {
+        let reader = LogReader::open(&world.data.log_db()).unwrap();
+        let page = reader.read_after(world.joint, 0, usize::MAX, NOTHING).unwrap();
+        let batches = page.batches.into_iter().map(|logged| logged.batch);
+        batches.filter(|batch| batch.header().device == phone.device).collect::<Vec<_>>()
+    };
+    let honest = own(&world);
+    // As many tries as it takes until the forgery's id is the smaller one.
+    let mut forks = (0..=u8::MAX).map(|word| forged(&key, &honest[0], word));
+    let fork = forks.find(|fork| fork.id() < honest[1].id()).unwrap();
+    let fork_on = forged(&key, &fork, 1);
+    for batch in [&fork, &fork_on] {
+        let verified = verify(batch.clone()).unwrap();
+        let outcome = world.log.transact(|append| append.batch(&verified)).unwrap();
+        assert!(matches!(outcome, Outcome::Appended { .. }), "{outcome:?}");
+    }
+    let ids = |batches: &[SealedBatch]| batches.iter().map(SealedBatch::id).collect::<Vec<_>>();
+    assert_eq!(ids(&own(&world)), [honest[0].id(), fork.id(), fork_on.id()], "it displaces what stood");
+
+    let listed = device(&world, &phone);
+    let revoked = revoke(&world.data, &listed, "seized").unwrap();
+    assert_eq!(revoked[0].outcome, RevokeOutcome::Done { chains: 1, batches: 3, unnamed: 0 });
+    assert_eq!(ids(&own(&world)), ids(&honest));
+    let held = list(&world.data).unwrap();
+    let held: Vec<_> = held.iter().map(|held| (held.reason, held.seqs)).collect();
+    assert_eq!(held, [(QuarantineReason::Fork, (2, 3))]);
+    assert!(matches!(adopt(&world.data, &listed, &Part::default()), Err(AdminError::NothingQuarantined(..))));
+    let checked = crate::admin::check::check(&world.data).unwrap();
+    assert!(checked.findings.is_empty(), "{:?}", checked.findings);
+}
+
+#[test]
 fn a_device_is_named_by_its_label_its_id_or_the_beginning_of_one() {
     let mut world = World::new();
     let phone = world.phone(0, "Ghat 1");
