@@ -28,9 +28,10 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use super::ingest::IngestError;
+use super::ingest::{CarriedOutcome, IngestError};
 use super::schema::{self, Durability};
 use super::{OpenError, Store, StoreConfig, StoreError, WriteError, meta, set_meta};
+use crate::batch::SealedBatch;
 use crate::id::{DeviceId, SpaceId};
 use crate::position::OwnChain;
 use catalogue::{Adds, BatchKey, Catalogue, Trust};
@@ -194,16 +195,16 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
     }
 }
 
-/// Unsent work is its author's to send: taken in under another name, it would never leave.
+/// Unsent work is its author's to send: taken in under another name, it would never leave. What is
+/// sealed leaves by whoever carries it, so others' batches that the file holds say nothing.
 fn check_author(catalogue: &Catalogue, own: Option<DeviceId>) -> Result<(), RecoverError> {
-    let batches = catalogue.batches.iter().filter(|(_, batch)| batch.acknowledged == Some(false));
-    let of_batches = batches.map(|(key, _)| Some(key.device));
+    let unsent = catalogue.batches.values().any(|batch| batch.acknowledged == Some(false));
     let pending = catalogue.pending.values().filter(|found| found.trust == Trust::Current);
     let of_pending = pending.map(|found| match &found.adds {
         Adds::Change { actor, .. } => catalogue.devices.get(actor).copied(),
         Adds::Track => None,
     });
-    for author in of_batches.chain(of_pending) {
+    for author in of_pending.chain(unsent.then_some(catalogue.owner)) {
         match (author, own) {
             (_, None) => return Err(RecoverError::NoIdentity),
             (Some(author), Some(own)) if author != own => return Err(RecoverError::OtherDevice(author)),
@@ -223,30 +224,73 @@ fn take_in(
     report: &mut RecoverReport,
 ) -> Result<(), RecoverError> {
     let keys: Vec<_> = plan.take_in.iter().filter(|key| key.space == space).collect();
-    for keys in keys.chunks(TAKEN_AT_ONCE) {
-        let read = keys.iter().filter_map(|key| {
-            // One of our own has no offset until the relay says so; it will, and then it is noted.
-            let offset = catalogue.batches.get(key)?.log_offset.unwrap_or(0);
-            Some((offset, plan::read_batch(file, catalogue, key)?))
-        });
-        let mut batches = read.collect::<Vec<_>>();
-        while !batches.is_empty() {
-            let (taken, stopped_at) = match store.ingest(space, &batches, None) {
-                Ok(taken) => (taken, batches.len()),
-                Err(IngestError::Stopped { stopped, report: taken, .. }) => {
-                    let at = batches.iter().position(|(_, batch)| batch.id() == stopped.batch);
-                    (*taken, at.unwrap_or(batches.len()))
-                }
-                Err(error) => return Err(error.into()),
-            };
-            report.batches += u64::from(taken.taken + taken.held + taken.waiting);
-            report.batches_left += u64::from(taken.refused) + u64::from(stopped_at < batches.len());
-            batches.drain(..batches.len().min(stopped_at + 1));
+    let is_carried = |key: &BatchKey| {
+        let acknowledged = catalogue.batches.get(key).and_then(|batch| batch.acknowledged);
+        Some(key.device) != store.device() && acknowledged == Some(false)
+    };
+    for alike in keys.chunk_by(|one, other| is_carried(one) == is_carried(other)) {
+        for keys in alike.chunks(TAKEN_AT_ONCE) {
+            let read = keys.iter().filter_map(|key| {
+                // One of our own has no offset until the relay says so; it will, and then it is noted.
+                let offset = catalogue.batches.get(key)?.log_offset.unwrap_or(0);
+                Some((offset, plan::read_batch(file, catalogue, key)?))
+            });
+            let batches = read.collect();
+            if keys.first().is_some_and(|key| is_carried(key)) {
+                take_in_carried(store, space, batches, report)?;
+            } else {
+                take_in_logged(store, space, batches, report)?;
+            }
         }
     }
     let heights = own_heights(store, catalogue, plan, space)?;
     report.batches_own_unsent += heights.unsent;
     Ok(store.relay_heights(space, &heights.at_relay)?)
+}
+
+/// Takes in what a log had, and what this device sealed itself.
+fn take_in_logged(
+    store: &Store,
+    space: SpaceId,
+    mut batches: Vec<(u64, SealedBatch)>,
+    report: &mut RecoverReport,
+) -> Result<(), RecoverError> {
+    while !batches.is_empty() {
+        let (taken, stopped_at) = match store.ingest(space, &batches, None) {
+            Ok(taken) => (taken, batches.len()),
+            Err(IngestError::Stopped { stopped, report: taken, .. }) => {
+                let at = batches.iter().position(|(_, batch)| batch.id() == stopped.batch);
+                (*taken, at.unwrap_or(batches.len()))
+            }
+            Err(error) => return Err(error.into()),
+        };
+        report.batches += u64::from(taken.taken + taken.held + taken.waiting);
+        report.batches_left += u64::from(taken.refused) + u64::from(stopped_at < batches.len());
+        batches.drain(..batches.len().min(stopped_at + 1));
+    }
+    Ok(())
+}
+
+/// Takes in what others wrote and no relay is known to have: it is carried on as before.
+fn take_in_carried(
+    store: &Store,
+    space: SpaceId,
+    batches: Vec<(u64, SealedBatch)>,
+    report: &mut RecoverReport,
+) -> Result<(), RecoverError> {
+    let batches: Vec<_> = batches.into_iter().map(|(_, batch)| batch).collect();
+    for outcome in store.ingest_carried(space, &batches)?.outcomes {
+        match outcome {
+            CarriedOutcome::Taken
+            | CarriedOutcome::Held
+            | CarriedOutcome::Waiting
+            | CarriedOutcome::Quarantined(_) => report.batches += 1,
+            CarriedOutcome::Refused(_) | CarriedOutcome::Missing | CarriedOutcome::RolledBack => {
+                report.batches_left += 1;
+            }
+        }
+    }
+    Ok(())
 }
 
 struct OwnHeights {

@@ -125,6 +125,8 @@ pub(super) struct Catalogue {
     pub(super) homeless: u64,
     /// What this device had saved beside its records, by name.
     pub(super) settings: BTreeMap<String, Setting>,
+    /// Whose file it is, if it still says so.
+    pub(super) owner: Option<DeviceId>,
     /// Who wrote the changes of an actor, as the table `chain` says.
     pub(super) devices: HashMap<ActorId, DeviceId>,
     pub(super) carved: Carved,
@@ -212,6 +214,9 @@ impl Catalogue {
     /// A row of the table `meta`, which is an index: it has no number.
     fn take_setting(&mut self, row: &Row<'_>) -> bool {
         let [Column::Text(key), Column::Blob(value)] = row.columns.as_slice() else { return false };
+        if *key == b"device" && Trust::of(row) == Trust::Current {
+            self.owner = self.owner.or(DeviceId::from_slice(value));
+        }
         let name = str::from_utf8(key).ok().and_then(|key| key.strip_prefix(SETTING_PREFIX));
         if let Some(name) = name.filter(|_| value.len() <= SETTING_LEN_MAX) {
             let setting = Setting { value: value.to_vec(), trust: Trust::of(row) };

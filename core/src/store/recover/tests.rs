@@ -276,6 +276,36 @@ fn a_recovery_that_was_cut_off_is_not_taken_for_a_store() {
 }
 
 #[test]
+fn what_was_carried_for_others_is_carried_on() {
+    let bench = Bench::new();
+    let live = bench.0.path().join("live.db");
+    let (space, control) = founded();
+    let in_memory = || StoreConfig { identity: Some(identity(2)), ..StoreConfig::in_memory() };
+    let (store, other) =
+        (Store::open(StoreConfig::device(&live, identity(1))).unwrap(), Store::open(in_memory()).unwrap());
+    for store in [&store, &other] {
+        store.join_space(space).unwrap();
+        store.ingest(space, &[(1, control.clone())], None).unwrap();
+    }
+    let id = other.write(|w| w.put(space, "event", None, event(1, 40))).unwrap();
+    other.seal_pending(space).unwrap();
+    let (batches, _) = other.batches_above(space, &store.heights(space).unwrap(), false, EVERYTHING).unwrap();
+    store.ingest_carried(space, &batches).unwrap();
+    let carried = |store: &Store| {
+        let (sent, _) = store.outgoing(&[], &[space], EVERYTHING).unwrap();
+        sent.iter().map(SealedBatch::id).collect::<Vec<_>>()
+    };
+    let before = carried(&store);
+    assert_eq!(before, batches.iter().map(SealedBatch::id).collect::<Vec<_>>());
+    drop(store);
+
+    let (store, report) = bench.recover(&bench.damaged(&fs::read(&live).unwrap(), None));
+    assert!(store.get(space, "event", id).unwrap().is_some());
+    assert_eq!(report.batches_left, 0);
+    assert_eq!(carried(&store), before, "no relay is known to have it");
+}
+
+#[test]
 fn unsent_work_is_brought_back_to_its_own_device_alone() {
     let (field, bench) = (&*FIELD, Bench::new());
     let other = StoreConfig::device(bench.0.path().join("new.db"), identity(2));
