@@ -310,12 +310,16 @@ impl<'a, 'b> Ingest<'a, 'b> {
         }))
     }
 
-    /// Whether a batch of an own chain would stand before the one that is held in its place.
+    /// Whether a batch of an own chain would stand before the one that is held in its place. Only where
+    /// two branches part does the smaller id decide: one that builds on what does not stand never does.
     fn is_before_own(&self, header: &Header, batch: BatchId) -> Result<bool, StoreError> {
         let Some(chain) = chain::find(self.writing.transaction, self.number, &key_of(header))? else {
             return Ok(false);
         };
-        Ok(self.stands_in(chain.id, header.seq)?.is_some_and(|stands| batch < stands))
+        let builds_on_what_stands =
+            header.seq == 1 || self.stands_in(chain.id, header.seq - 1)? == Some(header.prev);
+        Ok(builds_on_what_stands
+            && self.stands_in(chain.id, header.seq)?.is_some_and(|stands| batch < stands))
     }
 
     /// Whether the batch before this one is held, standing or not.
