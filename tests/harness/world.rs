@@ -381,6 +381,7 @@ impl World {
         all.into_iter().for_each(|link| self.cut(link, Cut::Known));
         (0..self.devices.len()).for_each(|device| self.plan_connect(device));
         self.rest()?;
+        self.check(checks::ADOPTED, |world| checks::what_is_adopted_stands(world))?;
         self.check(checks::FRESH, |world| checks::fresh_diff_is_empty(world))
     }
 

@@ -215,9 +215,9 @@ impl Store {
     }
 }
 
-/// Whether a batch is here, in whatever state.
+/// Whether a batch is here, and nothing else in its place.
 fn is_held(connection: &Connection, height: &OwnChain) -> Result<bool, StoreError> {
-    let sql = "SELECT EXISTS (SELECT 1 FROM batch WHERE batch = ?1)
+    let sql = "SELECT EXISTS (SELECT 1 FROM batch WHERE batch = ?1 AND state < 3)
         OR EXISTS (SELECT 1 FROM unread WHERE batch = ?1) OR EXISTS (SELECT 1 FROM set_aside WHERE batch = ?1)
         OR EXISTS (SELECT 1 FROM refused_batch WHERE batch = ?1)";
     Ok(connection.prepare_cached(sql)?.query_row([height.batch.as_bytes()], |row| row.get(0))?)

@@ -296,6 +296,28 @@ impl Writing<'_> {
         let moved = self.move_changes(target, row, Some(ChangeHash::from_bytes(hash)))?;
         Ok(!moved.is_empty())
     }
+
+    /// Moves every orphan of a record in whose place in its chain another change stands by now.
+    pub(super) fn make_way_in(&mut self, target: &Target<'_>, row: i64) -> Result<(), StoreError> {
+        if !self.has_orphans()? {
+            return Ok(());
+        }
+        let sql = "SELECT DISTINCT e.chain, e.seq FROM record_entry e JOIN orphan o ON o.pending = e.entry
+            JOIN held_entry h ON h.space = ?2 AND h.kind = ?3 AND h.record = ?4
+                AND h.chain = e.chain AND h.seq = e.seq AND h.hash <> e.hash
+            JOIN batch b ON b.id = h.batch AND b.state < 3
+            WHERE e.record = ?1 AND e.batch IS NULL ORDER BY e.chain, e.seq";
+        let key = (row, target.space, target.kind, target.record.as_bytes());
+        let taken: Vec<(i64, i64)> = {
+            let mut statement = self.transaction.prepare_cached(sql)?;
+            let rows = statement.query_map(key, |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        for (chain, seq) in taken {
+            self.make_way(target, row, chain, seq as u64)?;
+        }
+        Ok(())
+    }
 }
 
 /// Which changes of a record stay, and which orphans move: all on which nothing builds that stays,

@@ -78,6 +78,9 @@ impl Writing<'_> {
     pub(super) fn rebuild_record(&mut self, name: &RecordName) -> Result<(), StoreError> {
         let target = name.target();
         let row = row::find_row(self.transaction, target.space, target.kind, target.record)?;
+        if let Some(row) = row {
+            self.make_way_in(&target, row)?;
+        }
         let was_open = row.and_then(|row| self.open.remove(&row)).is_some_and(|open| open.is_changed);
         let part_before = row.map_or(Ok(BTreeSet::new()), |row| self.part_of(row))?;
         let places = self.places_held(&target, row)?;

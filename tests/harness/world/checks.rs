@@ -37,7 +37,7 @@ pub(super) const EQUAL: &str = "replicas are equal";
 pub(super) const ORDER: &str = "what came in another order, and twice, makes the same rows";
 pub(super) const RECORDED: &str = "nothing recorded is lost, and nothing comes twice";
 pub(super) const ACKNOWLEDGED: &str = "nothing acknowledged is lost";
-pub(super) const HEIGHTS: &str = "the log is dense and its chains are whole";
+pub(super) const HEIGHTS: &str = "the log's offsets rise and its chains are whole";
 pub(super) const ONE_WRITER: &str = "no place of a chain is given to two batches";
 pub(super) const VIEWS: &str = "views are equal to a replay by whatever clock";
 pub(super) const NONSENSE: &str = "nonsense keeps nothing else back";
@@ -153,11 +153,7 @@ pub(super) fn sent_before_durable(device: usize) -> Violation {
 
 /// The relay was killed and started: what it acknowledged is there.
 pub(super) fn acknowledged_survives_a_kill(world: &World) -> Checked {
-    let logged = logged(world)?;
-    match world.oracle.acknowledged_here.iter().find(|batch| !logged.contains(batch)) {
-        None => Ok(()),
-        Some((_, batch)) => broken(SURVIVES, format!("{batch} is gone")),
-    }
+    stand_or_fell(world, SURVIVES, &world.oracle.acknowledged_here)
 }
 
 /// A device was killed and started: what it recorded is there.
@@ -298,11 +294,14 @@ fn logged(world: &World) -> Result<BTreeSet<(SpaceId, BatchId)>, Violation> {
 fn heights_are_whole(world: &World) -> Checked {
     for space in world.authority.spaces {
         let mut ends: BTreeMap<_, (u64, BatchId)> = BTreeMap::new();
-        for (place, batch) in (1..).zip(log_of(world, space)?) {
+        let mut before = 0;
+        for batch in log_of(world, space)? {
             let header = batch.batch.header();
-            if batch.offset != place {
-                return broken(HEIGHTS, format!("offset {} stands at place {place}", batch.offset));
+            // What stands no longer leaves its place empty.
+            if batch.offset <= before {
+                return broken(HEIGHTS, format!("offset {} comes after {before}", batch.offset));
             }
+            before = batch.offset;
             let end = ends.entry(header.chain()).or_insert((0, BatchId::from_bytes([0; 32])));
             if header.seq != end.0 + 1 || header.prev != end.1 {
                 return broken(HEIGHTS, format!("batch {} follows batch {} of its chain", header.seq, end.0));
@@ -314,11 +313,24 @@ fn heights_are_whole(world: &World) -> Checked {
 }
 
 fn nothing_acknowledged_is_lost(world: &World) -> Checked {
+    stand_or_fell(world, ACKNOWLEDGED, &world.oracle.acknowledged)
+}
+
+/// Every one of these is in the log; or in quarantine, where its author was revoked and the revoke, which
+/// came later, cuts before it.
+fn stand_or_fell(world: &World, checker: &'static str, batches: &BTreeSet<(SpaceId, BatchId)>) -> Checked {
     let logged = logged(world)?;
-    match world.oracle.acknowledged.iter().find(|batch| !logged.contains(batch)) {
-        None => Ok(()),
-        Some((_, batch)) => broken(ACKNOWLEDGED, format!("{batch} is gone")),
+    for (space, batch) in batches.difference(&logged) {
+        let held = read(world.relay.reader().map_or(Ok(Vec::new()), |reader| reader.quarantined(*space)))?;
+        let fell = held.iter().find(|held| held.id == *batch);
+        let bound = fell.zip(world.relay.membership(*space));
+        let bound =
+            bound.map(|(fell, membership)| membership.bound(fell.device, fell.incarnation, fell.lane));
+        if !fell.zip(bound).is_some_and(|(fell, bound)| bound.seq() < fell.seq) {
+            return broken(checker, format!("{batch} is gone"));
+        }
     }
+    Ok(())
 }
 
 fn replicas_are_equal(world: &World, replay: &Store) -> Checked {
@@ -442,19 +454,23 @@ fn quarantine_is_kept(world: &mut World) -> Checked {
             held.extend(read(reader.quarantined(space))?.into_iter().map(|batch| (space, batch.id)));
         }
     }
-    world.coverage.count(ADOPTED);
-    if let Some((space, batch)) = world.oracle.adopted.iter().find(|batch| !logged.contains(batch)) {
-        let held = read(world.relay.reader().map_or(Ok(Vec::new()), |reader| reader.quarantined(*space)))?;
-        let of = held.iter().find(|held| held.id == *batch);
-        let bound = of.zip(world.relay.membership(*space));
-        let bound = bound.map(|(of, membership)| membership.bound(of.device, of.incarnation, of.lane));
-        let of: Vec<_> = held.iter().map(|held| (held.device, held.lane, held.seq, held.reason)).collect();
-        return broken(ADOPTED, format!("{batch} is not in the log; in quarantine: {of:?}; bound {bound:?}"));
-    }
     match world.oracle.quarantined.iter().find(|batch| !held.contains(batch) && !logged.contains(batch)) {
         None => Ok(()),
         Some((_, batch)) => broken(KEPT, format!("{batch} is gone")),
     }
+}
+
+/// What an administrator adopted is in the log, once its author has linked: what was discarded before it
+/// is asked for again, which an author that is gone, or was set back, cannot answer.
+pub(super) fn what_is_adopted_stands(world: &World) -> Checked {
+    let logged = logged(world)?;
+    for ((space, batch), device) in &world.oracle.adopted {
+        let is_whole = !world.oracle.discarded.contains(&(*space, *device));
+        if (is_whole || !world.oracle.forgetful.contains(device)) && !logged.contains(&(*space, *batch)) {
+            return broken(ADOPTED, format!("{batch} is not in the log"));
+        }
+    }
+    Ok(())
 }
 
 /// No replica shows a record that was erased.

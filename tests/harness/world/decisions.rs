@@ -110,11 +110,19 @@ impl World {
                 self.coverage.count("late batches adopted");
                 // An unaware phone has written two at one place: which of them stands is the fork's matter.
                 if !self.oracle.unaware.contains(&device) {
-                    self.oracle.adopted.insert((space, *batch));
+                    self.oracle.adopted.insert((space, *batch), device);
                 }
             } else {
                 self.coverage.count("late batches discarded");
-                self.oracle.quarantined.remove(&(space, *batch));
+                self.oracle.discarded.insert((space, device));
+                // It may have been acknowledged, before a revoke came that cuts before it.
+                for promised in [
+                    &mut self.oracle.quarantined,
+                    &mut self.oracle.acknowledged,
+                    &mut self.oracle.acknowledged_here,
+                ] {
+                    promised.remove(&(space, *batch));
+                }
             }
         }
     }

@@ -202,11 +202,13 @@ impl Disk {
         std::mem::take(&mut lock(&self.state).has_failed)
     }
 
-    /// Whether everything that was written is on the disk; what a failed operation left half done
-    /// belongs to nothing, until the next that succeeds.
+    /// Whether every commit is on the disk. A commit is in the write-ahead log; what a checkpoint that
+    /// failed left half done in the database is done again from there. And what a failed operation left
+    /// half done in the log belongs to no commit, until the next that succeeds.
     pub(crate) fn is_synced(&self) -> bool {
         let state = lock(&self.state);
-        state.is_doubtful || state.files.values().all(File::is_synced)
+        let mut logs = state.files.iter().filter(|(name, _)| name.ends_with("-wal"));
+        state.is_doubtful || logs.all(|(_, file)| file.is_synced())
     }
 
     /// What failed, by kind, and sectors that were lost or torn, since this was last asked.

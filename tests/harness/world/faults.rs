@@ -168,6 +168,7 @@ impl World {
             }
         };
         device.disk.put_back(&image);
+        self.oracle.forgetful.insert(key);
         self.oracle.set_back(key, &promise);
         self.coverage.count(what);
     }
@@ -180,7 +181,9 @@ impl World {
         }
         self.devices[number].is_lost = true;
         self.kill_device(number);
-        self.oracle.set_back(self.devices[number].identity.device(), &Promise::default());
+        let key = self.devices[number].identity.device();
+        self.oracle.forgetful.insert(key);
+        self.oracle.set_back(key, &Promise::default());
         self.coverage.count("devices that never return");
     }
 

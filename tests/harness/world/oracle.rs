@@ -27,8 +27,12 @@ pub(crate) struct Oracle {
     pub(crate) writers: BTreeMap<ChainId, DeviceId>,
     /// Phones that were revoked.
     pub(crate) revoked: BTreeSet<DeviceId>,
-    /// Batches that an administrator adopted.
-    pub(crate) adopted: BTreeSet<(SpaceId, BatchId)>,
+    /// Batches that an administrator adopted, and whose they are.
+    pub(crate) adopted: BTreeMap<(SpaceId, BatchId), DeviceId>,
+    /// Phones of whose late work an administrator discarded some, by space.
+    pub(crate) discarded: BTreeSet<(SpaceId, DeviceId)>,
+    /// Phones that may not hold any more what they once wrote: they are gone, or were set back.
+    pub(crate) forgetful: BTreeSet<DeviceId>,
     /// Batches that the relay said it keeps in quarantine, and nobody discarded.
     pub(crate) quarantined: BTreeSet<(SpaceId, BatchId)>,
     /// Records that an administrator erased.

@@ -445,6 +445,32 @@ fn a_copy_that_meets_what_the_other_one_wrote_takes_another_name_without_a_relay
 }
 
 #[test]
+fn what_a_peer_brought_of_an_own_chain_stands_once_the_log_has_it() {
+    let mut kept_beside = 0;
+    for (turn, has_read) in (0..6).flat_map(|turn| [(turn, false), (turn, true)]) {
+        let (mut phones, first, copies) = copies();
+        phones.restore(&copies[0], "b.db", true);
+        phones.opened += turn;
+        let copy = phones.open("b.db");
+        phones.patch(&copy, first, "after");
+        // Sealed in the place of what the log has, and lost on its way.
+        copy.outgoing(&[], &[], usize::MAX).unwrap();
+        if has_read {
+            // The relay sends nobody what was written under the reader's own name.
+            let end = phones.world.cursor_at(phones.world.log.len() as u64);
+            copy.ingest(phones.world.space, &[], Some(end)).unwrap();
+        }
+        let carried: Vec<_> = phones.world.log.iter().map(|(_, batch)| batch.clone()).collect();
+        copy.ingest_carried(phones.world.space, &carried).unwrap();
+        kept_beside += usize::from(!copy.quarantined(phones.world.space).unwrap().is_empty());
+        phones.link(&copy);
+        phones.check(&[&copy]);
+        assert_eq!(phones.said_twice(), 0);
+    }
+    assert!(kept_beside > 0, "the smaller id stands until the log says otherwise");
+}
+
+#[test]
 fn replicas_and_stores_in_memory_have_no_token() {
     let phones = Phones::new();
     let config =

@@ -107,6 +107,9 @@ impl<'a, 'b> Ingest<'a, 'b> {
             return Ok(Step::Stops(StoppedBy::OtherSpace));
         }
         if self.is_held(offset, batch.id())? {
+            if offset.is_some() && self.is_own(header) {
+                self.let_logged_stand(header, batch.id())?;
+            }
             return Ok(Step::Held);
         }
         if self.is_own(header) && header.incarnation == self.writing.inner.incarnation() {
@@ -320,6 +323,20 @@ impl<'a, 'b> Ingest<'a, 'b> {
             header.seq == 1 || self.stands_in(chain.id, header.seq - 1)? == Some(header.prev);
         Ok(builds_on_what_stands
             && self.stands_in(chain.id, header.seq)?.is_some_and(|stands| batch < stands))
+    }
+
+    /// A peer may bring a batch of an own chain before the log does, and then it lies beside what this
+    /// file has in its place. Once the log has it, this file's gives way, as it does to any other.
+    fn let_logged_stand(&mut self, header: &Header, batch: BatchId) -> Result<(), StoreError> {
+        let key = key_of(header);
+        let Some(chain) = chain::find(self.writing.transaction, self.number, &key)? else { return Ok(()) };
+        let is_beside =
+            chain.branched && self.stands_in(chain.id, header.seq)?.is_some_and(|stands| stands != batch);
+        if is_beside {
+            self.writing.give_way(self.number, header, batch)?;
+            self.settle_chain(chain.id, &key)?;
+        }
+        Ok(())
     }
 
     /// Whether the batch before this one is held, standing or not.
