@@ -3,6 +3,7 @@
 use super::message::PeerMessage;
 use super::*;
 use crate::examples::check_hex;
+use crate::protocol::peer::message::Heights;
 
 #[test]
 fn an_exchange_begins_as_in_the_examples() {

@@ -1,5 +1,6 @@
 //! Strangers learn nothing, and hostile messages end the exchange without growth.
 
+use crate::protocol::peer::message::Heights;
 use proptest::prelude::*;
 
 use super::message::PeerMessage;
