@@ -200,6 +200,11 @@ impl Channel {
         self.len_max = len_max;
     }
 
+    /// Forgets what was said in part.
+    pub(crate) fn forget_partial(&mut self) {
+        self.partial.clear();
+    }
+
     /// Encrypts what is to be said: its Noise messages, in order.
     pub(crate) fn seal(&mut self, said: &[u8]) -> Result<Vec<Vec<u8>>, NoiseError> {
         debug_assert!(said.len() <= self.len_max, "what is said fits the channel");

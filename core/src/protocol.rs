@@ -32,6 +32,8 @@ pub use device::{DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, 
 pub use enrol::{EnrolInput, EnrolOutput, EnrolSession, EnrolSessionConfig};
 pub use message::{CursorClaim, Enrolment};
 pub use peer::{PeerInput, PeerOutput, PeerReport, PeerRole, PeerSession, PeerSessionConfig, Tally};
+#[doc(hidden)]
+pub use peer::{PeerVoice, rewrite_peer};
 pub use relay::{Logged, OpenedSpace, RelayInput, RelayOutput, RelaySession, RelaySessionConfig};
 
 /// Reads a frame and writes what was read, for whoever checks that a message has one form only.

@@ -98,7 +98,12 @@ impl RawLink {
     /// Sends a batch of the link's first space and waits for the relay's word on it; `None` if its word
     /// is the link's end, as for what no frame may be.
     pub fn push(&mut self, batch: &[u8]) -> Option<Vec<u8>> {
-        self.send(&[&[0x10, 0][..], batch].concat());
+        self.push_to(0, batch)
+    }
+
+    /// The same for the space at a place of those that the link named.
+    pub fn push_to(&mut self, place: u8, batch: &[u8]) -> Option<Vec<u8>> {
+        self.send(&[&[0x10, place][..], batch].concat());
         loop {
             let frame = self.receive_or_end()?;
             match frame[0] {

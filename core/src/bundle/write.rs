@@ -26,7 +26,7 @@ impl<W: Write> BundleWriter<W> {
     /// Begins a bundle for a recipient: everything that the manifest names must follow. `random` must
     /// be just that, and never used again.
     pub fn begin(
-        mut out: W,
+        out: W,
         recipient: DeviceId,
         manifest: &Manifest,
         random: [u8; 40],
@@ -35,13 +35,24 @@ impl<W: Write> BundleWriter<W> {
         if count > BUNDLE_BATCHES_MAX {
             return Err(BundleWriteError::TooMany(count));
         }
+        Self::begin_with(out, recipient, &manifest.to_bytes(), random)
+    }
+
+    /// The same with any bytes as the manifest, for whoever tests what readers make of them.
+    #[doc(hidden)]
+    pub fn begin_with(
+        mut out: W,
+        recipient: DeviceId,
+        manifest: &[u8],
+        random: [u8; 40],
+    ) -> Result<Self, BundleWriteError> {
         agreement_key(recipient)?;
         let (nonce, ephemeral) = random.split_first_chunk().expect("it is longer than a nonce");
         let ephemeral = ephemeral.try_into().expect("a key has the other 32 bytes");
         let head = head(recipient, *nonce);
-        let said = manifest.to_bytes();
-        let (messages, channel) = begin_one_way(recipient, &head, ephemeral, &said, BUNDLE_MANIFEST_LEN_MAX)
-            .map_err(|_| BundleWriteError::Encrypt)?;
+        let (messages, channel) =
+            begin_one_way(recipient, &head, ephemeral, manifest, BUNDLE_MANIFEST_LEN_MAX)
+                .map_err(|_| BundleWriteError::Encrypt)?;
         out.write_all(&head)?;
         let mut writer = Self { out, channel };
         writer.put(&messages)?;
@@ -54,6 +65,12 @@ impl<W: Write> BundleWriter<W> {
         self.say(&[&[ITEM_BATCH], batch.as_bytes()].concat())
     }
 
+    /// What was written to, without an end.
+    #[doc(hidden)]
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
     /// Writes the end, and gives back what was written to.
     pub fn finish(mut self) -> Result<W, BundleWriteError> {
         self.say(&[ITEM_END])?;
@@ -61,7 +78,9 @@ impl<W: Write> BundleWriter<W> {
         Ok(self.out)
     }
 
-    fn say(&mut self, said: &[u8]) -> Result<(), BundleWriteError> {
+    /// Writes anything, for whoever tests what readers make of it.
+    #[doc(hidden)]
+    pub fn say(&mut self, said: &[u8]) -> Result<(), BundleWriteError> {
         let messages = self.channel.seal(said).map_err(|_| BundleWriteError::Encrypt)?;
         Ok(self.put(&messages)?)
     }

@@ -19,6 +19,7 @@ mod gift;
 mod message;
 mod space;
 mod takings;
+mod voice;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -44,6 +45,8 @@ use space::{CommonSpace, Theirs};
 use takings::Takings;
 
 pub use message::Tally;
+#[doc(hidden)]
+pub use voice::{PeerVoice, rewrite_peer};
 
 const PROLOGUE: &[u8] = b"barid 2026 peer";
 
@@ -221,9 +224,18 @@ impl fmt::Debug for PeerSession {
 impl PeerSession {
     /// Begins a session; its first frame, if it has one, is ready.
     pub fn new(config: PeerSessionConfig, now: Timestamp) -> Self {
+        let mut session = Self::unbegun(config, now);
+        if let Err(code) = session.begin() {
+            session.close(code);
+        }
+        session.set_alarm(now);
+        session
+    }
+
+    fn unbegun(config: PeerSessionConfig, now: Timestamp) -> Self {
         let PeerSessionConfig { identity, role, ephemeral, mut spaces } = config;
         spaces.truncate(LINK_SPACES_MAX);
-        let mut session = Self {
+        Self {
             identity,
             role,
             ephemeral,
@@ -243,12 +255,7 @@ impl PeerSession {
             heard: now,
             alarm: Alarm::default(),
             outputs: VecDeque::new(),
-        };
-        if let Err(code) = session.begin() {
-            session.close(code);
         }
-        session.set_alarm(now);
-        session
     }
 
     /// Takes one input in.

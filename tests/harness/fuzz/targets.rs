@@ -1,11 +1,14 @@
 //! The doors, one each.
 
 mod batch;
+mod bundle;
 mod change;
 mod document;
 mod ingest;
+mod peer;
 mod query;
 mod recovery;
+mod search;
 mod session;
 mod text;
 mod value;
@@ -30,6 +33,9 @@ pub const ALL: &[Entry] = &[
     ("gpx", || Box::new(text::Gpx)),
     ("device-session", || Box::new(session::Device::new())),
     ("relay-session", || Box::new(session::Relay::new())),
+    ("peer-session", || Box::new(peer::Peer::new())),
+    ("bundle", || Box::new(bundle::Bundle::new())),
+    ("search", || Box::new(search::Search::new())),
     ("query", || Box::new(query::Query::new())),
     ("recovery", || Box::new(recovery::Recovery::new())),
 ];

@@ -13,13 +13,7 @@ const SPACE_CONTEXT: &str = "barid 2026 peer space";
 
 impl PeerSession {
     fn tags(&self) -> Vec<Tag> {
-        let tag = |space: &SpaceId| {
-            let hash = blake3::derive_key(SPACE_CONTEXT, &[&self.salt[..], space.as_bytes()].concat());
-            let mut tag = [0; 16];
-            tag.copy_from_slice(&hash[..16]);
-            tag
-        };
-        self.own_spaces.iter().map(tag).collect()
+        self.own_spaces.iter().map(|space| tag(&self.salt, *space)).collect()
     }
 
     pub(super) fn say_spaces(&mut self) {
@@ -146,4 +140,12 @@ impl PeerSession {
     pub(super) fn common(&mut self, place: u8) -> Result<&mut CommonSpace, CloseCode> {
         self.spaces.iter_mut().find(|common| common.place == place).ok_or(CloseCode::Unexpected)
     }
+}
+
+/// How a space is called on one link, by whoever knows it.
+pub(super) fn tag(salt: &[u8; 32], space: SpaceId) -> Tag {
+    let hash = blake3::derive_key(SPACE_CONTEXT, &[&salt[..], space.as_bytes()].concat());
+    let mut tag = [0; 16];
+    tag.copy_from_slice(&hash[..16]);
+    tag
 }

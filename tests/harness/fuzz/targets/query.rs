@@ -55,7 +55,9 @@ impl Query {
         });
         let page = browser.get("/api/events?limit=3").json();
         let token = page["next"].as_str().unwrap().to_owned();
-        let event = page["items"][0]["id"].as_str().unwrap().to_owned();
+        let first = &page["items"][0];
+        let part = |name: &str| first[name].as_str().unwrap().to_owned();
+        let event = format!("{}/event/{}", part("space"), part("id"));
         let cookie = browser.cookie().to_owned();
         relay.stop();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

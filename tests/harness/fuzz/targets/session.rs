@@ -216,7 +216,7 @@ fn as_input(frames: &[Vec<u8>]) -> Vec<u8> {
     packets::join(frames.iter().map(|frame| [&[FRAME], frame.as_slice()].concat()))
 }
 
-fn time_after(now: Timestamp, rest: &[u8]) -> Timestamp {
+pub(super) fn time_after(now: Timestamp, rest: &[u8]) -> Timestamp {
     let two = [rest.first().copied().unwrap_or(0), rest.get(1).copied().unwrap_or(0)];
     now.plus_millis(i64::from(u16::from_be_bytes(two)) * 4)
 }
