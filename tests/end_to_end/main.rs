@@ -9,6 +9,7 @@ mod erase;
 mod full_disk;
 mod hostile;
 mod kills;
+mod limits;
 mod merge;
 mod migrations;
 mod phone_back;
