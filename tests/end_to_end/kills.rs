@@ -44,8 +44,10 @@ fn a_relay_killed_in_the_middle_of_uploads_keeps_everything_it_acknowledged() {
     let mut relay = Relay::new(folder.path());
     let mut phone = Phone::enrol(&relay, folder.path(), "phone");
     // Slow enough that a kill falls into an upload.
-    phone.link.set_bits_per_second(2_000_000);
-    let (mut recorded, mut while_sending, mut while_not_taken) = (0, 0, 0);
+    phone.link.set_bits_per_second(500_000);
+    let (mut recorded, mut while_sending) = (0, 0);
+    // Before anything of what was under way was stored, in the middle, after all of it.
+    let mut fell = (0, 0, 0);
     for kill in 0..kills {
         // So many are under way that a kill falls into them, and no more are left over.
         let unsent = phone.device.store().counts().unwrap().unsent_records;
@@ -56,7 +58,24 @@ fn a_relay_killed_in_the_middle_of_uploads_keeps_everything_it_acknowledged() {
         }
         let before = relay.stored_changes();
         phone.connect();
-        sleep(Duration::from_millis(20 + kill * 13 % 150));
+        // A quarter at once, half in the middle for certain, however busy the machine is, and a quarter
+        // at the end: when everything was acknowledged, or five seconds later.
+        let all = phone.device.store().counts().unwrap().unsent_records;
+        let wait_for = |unsent_max: u64| {
+            let begun = Instant::now();
+            let unsent = || phone.device.store().counts().unwrap().unsent_records;
+            while unsent() > unsent_max && begun.elapsed() < Duration::from_secs(5) {
+                sleep(Duration::from_millis(1));
+            }
+        };
+        match kill % 4 {
+            0 => sleep(Duration::from_millis(kill * 13 % 60)),
+            3 => wait_for(0),
+            _ => {
+                wait_for(all - 1);
+                sleep(Duration::from_millis(kill * 13 % 60));
+            }
+        }
         while_sending += u64::from(phone.status().unsent_records > 0);
         relay.kill();
         phone.disconnect();
@@ -66,18 +85,27 @@ fn a_relay_killed_in_the_middle_of_uploads_keeps_everything_it_acknowledged() {
         relay.start();
         let stored = relay.stored_changes();
         assert!(stored >= acknowledged, "kill {kill}: {stored} stored, {acknowledged} acknowledged");
-        while_not_taken += u64::from(stored == before);
+        match stored {
+            none if none == before => fell.0 += 1,
+            all if all == recorded as u64 => fell.2 += 1,
+            _ => fell.1 += 1,
+        }
     }
     println!(
-        "{kills} kills of the relay: {while_sending} while a phone was sending, {while_not_taken} before anything \
-         was stored, {recorded} records, 0 of the acknowledged lost"
+        "{kills} kills of the relay: {while_sending} while a phone was sending; {} before anything of it was \
+         stored, {} in the middle, {} after all of it; {recorded} records, 0 of the acknowledged lost",
+        fell.0, fell.1, fell.2
     );
     assert!(while_sending >= kills / 2, "only {while_sending} kills fell into an upload");
+    assert!(fell.1 >= kills / 4, "only {} kills fell between what was stored and what was not", fell.1);
     phone.link.set_bits_per_second(0);
-    phone.connect();
-    phone.wait_synced();
+    let patience = PATIENCE + Duration::from_millis(500) * u32::try_from(kills).unwrap();
     let mut reader = Phone::enrol(&relay, folder.path(), "reader");
-    reader.sync_once();
+    for phone in [&mut phone, &mut reader] {
+        phone.connect();
+        phone.wait_synced_within(patience);
+        phone.disconnect();
+    }
     assert_eq!(reader.events().len(), recorded);
     assert_eq!(reader.digest(), phone.digest());
     relay.stop();
@@ -94,6 +122,8 @@ fn a_phone_killed_while_recording_and_sending_keeps_everything_it_recorded() {
     drop(Phone::enrol(&relay, folder.path(), "victim"));
     // Enrolment went through a link that is gone now.
     let mut promised = BTreeSet::new();
+    // Before this life had recorded anything, before anything was acknowledged in it, after.
+    let (mut fell, mut unsent) = ((0, 0, 0), 0);
     for kill in 0..kills {
         let mut process = Command::new(env!("CARGO_BIN_EXE_phone"))
             .arg(&files.database)
@@ -110,6 +140,12 @@ fn a_phone_killed_while_recording_and_sending_keeps_everything_it_recorded() {
         let new = reading.join().unwrap();
         assert_intact(&files.database);
         let device = files.open();
+        let before = std::mem::replace(&mut unsent, device.store().counts().unwrap().unsent_records);
+        match new.len() as u64 {
+            0 => fell.0 += 1,
+            recorded if unsent >= before + recorded => fell.1 += 1,
+            _ => fell.2 += 1,
+        }
         let space = device.enrolment().unwrap().unwrap().spaces[0];
         // All of the last life each time, of those before now and then: they are many.
         let is_thorough = kill % 50 == 49 || kill + 1 == kills;
@@ -121,14 +157,26 @@ fn a_phone_killed_while_recording_and_sending_keeps_everything_it_recorded() {
             assert!(device.store().get(space, "event", id).unwrap().is_some(), "kill {kill}: {id} is lost");
         }
     }
-    println!("{kills} kills of a phone: {} records promised, 0 lost", promised.len());
+    println!(
+        "{kills} kills of a phone: {} before it had recorded anything in that life, {} before anything was \
+         acknowledged in it, {} after; {} records promised, 0 lost",
+        fell.0,
+        fell.1,
+        fell.2,
+        promised.len()
+    );
+    assert!(fell.2 >= kills / 4, "only {} kills fell between what was acknowledged and what was not", fell.2);
     assert!(promised.len() > kills as usize);
     let mut victim = Phone::again(&relay, &files);
-    victim.sync_once();
+    // So many records take their time.
+    let patience = PATIENCE + Duration::from_millis(500) * u32::try_from(kills).unwrap();
+    victim.connect();
+    victim.wait_synced_within(patience);
+    victim.disconnect();
     let mut reader = Phone::enrol(&relay, folder.path(), "reader");
     reader.connect();
-    until("everything promised arrives, once", PATIENCE, || {
-        reader.wait_synced();
+    until("everything promised arrives, once", patience, || {
+        reader.wait_synced_within(patience);
         let held: Vec<String> = reader.events().iter().map(|event| event.id.to_string()).collect();
         let once: BTreeSet<String> = held.iter().cloned().collect();
         (promised.is_subset(&once) && once.len() == held.len()).then_some(())

@@ -106,7 +106,12 @@ impl Phone {
 
     /// Waits until everything known here and at the relay is exchanged and acknowledged.
     pub fn wait_synced(&self) {
-        until("the phone is in sync", PATIENCE, || {
+        self.wait_synced_within(PATIENCE);
+    }
+
+    /// The same, as long as much may take.
+    pub fn wait_synced_within(&self, patience: Duration) {
+        until("the phone is in sync", patience, || {
             let status = self.status();
             (status.phase == Phase::UpToDate && status.unsent_records == 0).then_some(())
         });

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program of the tests")]
 
 use std::io::Write;
+use std::time::Duration;
 
 use barid_core::clock::system_clock;
 use barid_core::device::{Device, DeviceConfig};
@@ -29,6 +30,8 @@ fn main() {
     for number in 0.. {
         let id = device.store().write(|group| group.put(space, "event", None, event_fields(number))).unwrap();
         writeln!(out, "{id}").and_then(|()| out.flush()).unwrap();
+        // A thousand lives leave some ten thousand records, and not a hundred thousand.
+        std::thread::sleep(Duration::from_millis(3));
     }
     drop(client);
 }
