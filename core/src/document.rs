@@ -5,17 +5,37 @@
 //! and [`Document::fold`] turn such a set into what the record looks like now, always the same
 //! whatever the order in which the changes came.
 //!
-//! Nothing here knows batches, signatures, kinds of entries or a database. The one surprise: a
-//! record whose history is one change, which is nearly every record, never meets Automerge.
-//! [`scan`] reads the change itself, and [`create`] writes it.
+//! Nothing here knows batches, signatures, kinds of entries or a database. The one surprise: Automerge
+//! itself is not linked. Changes are its format, byte for byte, and what they make of a record is what
+//! it makes of them: the tests and the fuzz targets compare every history with it, conflicts included.
+//! But merging a flat map takes no more than a register for each key ([`Document`]), and that costs what
+//! a change says, where Automerge's documents cost the square of a record's changes.
 //!
 //! # Bytes from strangers
 //!
 //! Automerge's own decoder can be made to panic or to use gigabytes by bytes with a valid
-//! checksum. So it only ever sees what has passed [`scan`] and, for what cannot be judged from the
-//! change alone (its ancestors must be held, its counters must follow theirs, its predecessors
-//! must exist), the checks of [`Document::apply`]. Both verdicts depend on the change and on its
-//! ancestors and on nothing else, so every replica reaches the same one.
+//! checksum. [`scan`] reads less, and within bounds; what cannot be judged from the change alone (its
+//! ancestors must be held, its counters must follow theirs, its predecessors must exist) is judged by
+//! [`Document::apply`]. Both verdicts depend on the change and on its ancestors and on nothing else, so
+//! every replica reaches the same one.
+//!
+//! # How large a record can become
+//!
+//! To add to a record, all of it is read. So that nobody can make one that a phone cannot read, what one
+//! author may do to it is bounded, change by change: the first [`AUTHOR_LONG_CHANGES_MAX`] changes may be
+//! of any length, the others up to [`AUTHOR_CHANGES_MAX`] are short ones. A change says which of its
+//! author's it is, so its bytes alone decide, and every replica says the same whatever it holds. That
+//! makes 48 MiB an author at the very worst, and an honest one is told when it records and not later.
+//!
+//! There is no bound on a record as a whole. The changes within such a bound would have to be chosen
+//! among those held; whoever holds one more would choose others, and changes that were shown, and that
+//! people built on, would vanish again. A bound on a change's ancestry is decided by the change alone,
+//! but with it any member could use up a record for everybody. So authors add up, and a device is one
+//! author for each incarnation of its database: a hostile one can be many, at the cost of as many
+//! chains, which are seen, counted and cut off by its revoke.
+//!
+//! [`AUTHOR_LONG_CHANGES_MAX`]: crate::limits::AUTHOR_LONG_CHANGES_MAX
+//! [`AUTHOR_CHANGES_MAX`]: crate::limits::AUTHOR_CHANGES_MAX
 //!
 //! # The accepted subset
 //!
@@ -86,6 +106,8 @@ use crate::model::Value;
 
 pub use choose::{Candidate, Fate, ancestry_beyond, choose};
 pub use create::{EditError, create};
+#[cfg(test)]
+pub(crate) use encode::write_chunk as write_unchecked;
 pub use encode::{EncodeError, NewChange, encode, encode_with_hash};
 pub use fold::{Conflict, ConflictValue, FoldError, Folded, Origin, fold_one};
 pub use merge::{Document, MergeError};

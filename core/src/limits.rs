@@ -17,6 +17,14 @@ pub const BATCH_LEN_MAX: usize = BATCH_RAW_LEN_MAX + BATCH_ENTRIES_MAX * BATCH_E
 pub const CHANGE_LEN_MAX: usize = 64 * 1024;
 /// Operations of one change, at most.
 pub const CHANGE_OPS_MAX: usize = 1024;
+/// Changes of one record by one author, at most.
+pub const AUTHOR_CHANGES_MAX: u64 = 16 * 1024;
+/// Changes of one record by one author, the first ones, that may be as long as any.
+pub const AUTHOR_LONG_CHANGES_MAX: u64 = 256;
+/// Bytes of each change that follows those, at most.
+pub const AUTHOR_LATER_CHANGE_LEN_MAX: usize = 2 * 1024;
+/// Operations of each change that follows those, at most.
+pub const AUTHOR_LATER_CHANGE_OPS_MAX: usize = 32;
 /// Changes that one change names as its direct predecessors, at most.
 pub const CHANGE_DEPS_MAX: usize = 64;
 /// Actors that one change names, its own among them, at most.

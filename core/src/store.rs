@@ -2,8 +2,8 @@
 //!
 //! Ground state are the batches exactly as sealed, and what was recorded here and not sealed yet;
 //! every row beside them is derived, and equal on all replicas that hold the same batches, in
-//! whatever order they came. A record of one change is folded straight from it; Automerge is loaded
-//! only where there is something to merge, and a query never touches it.
+//! whatever order they came. A record of one change is folded straight from it; a document is opened
+//! only where there is something to merge, once in a transaction, and a query never touches it.
 //!
 //! There is one connection that writes, behind a lock, and as many that read as threads do.
 //! Nothing here knows of links, frames or relays: what is on its way is the engine's business.

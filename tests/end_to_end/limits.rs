@@ -20,9 +20,9 @@ use harness::wait::until;
 
 /// Fields of the heavy record that are written by turns.
 const FIELDS: u64 = 64;
-/// Changes of the heavy record, each of 6 kB, and of one batch.
-const CHANGES: u64 = 2_000;
-const CHANGES_A_BATCH: u64 = 40;
+/// Changes of the heavy record, each of 60 kB, and of one batch.
+const CHANGES: u64 = 200;
+const CHANGES_A_BATCH: u64 = 4;
 /// The own space of an organisation in a link: after the joint one.
 const OWN: u8 = 1;
 
@@ -70,7 +70,7 @@ impl<'a> Author<'a> {
             .map(|_| {
                 let number = self.seq;
                 let replaces = (number > FIELDS).then(|| number + 1 - FIELDS);
-                self.entry(format!("k{:02}", number % FIELDS), format!("{number:6000}"), replaces)
+                self.entry(format!("k{:02}", number % FIELDS), format!("{number:60000}"), replaces)
             })
             .collect();
         self.chain.next(&entries)

@@ -5,6 +5,7 @@
 //! one author only one can be part of a document. What order they came in plays no role anywhere.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use super::Change;
 use super::history::History;
@@ -14,7 +15,7 @@ use crate::id::{ActorId, ChangeHash};
 #[derive(Debug)]
 pub struct Candidate {
     /// What it says.
-    pub change: Change,
+    pub change: Arc<Change>,
     /// Where its author's chain has it, if that part of the chain stands: it counts on its own account.
     pub counts_at: Option<(u64, u64)>,
 }
@@ -120,7 +121,7 @@ fn sound(
         if !is_sound {
             continue;
         }
-        history.push(change.clone());
+        history.push(Arc::clone(change));
         for next in builds_on.remove(&hash).unwrap_or_default() {
             let left = missing.entry(next).or_default();
             *left = left.saturating_sub(1);
@@ -179,7 +180,7 @@ mod tests {
     /// Each change, and where it counts.
     fn fates<const N: usize>(held: [(&[u8], Option<u64>); N]) -> [Fate; N] {
         let read = |(raw, seq): (&[u8], Option<u64>)| {
-            let change = scan(raw).unwrap();
+            let change = Arc::new(scan(raw).unwrap());
             (change.hash, Candidate { change, counts_at: seq.map(|seq| (seq, 0)) })
         };
         let chosen = choose(&held.iter().copied().map(read).collect());

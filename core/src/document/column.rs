@@ -75,6 +75,10 @@ impl<'a> Reader<'a> {
         self.bytes.is_empty()
     }
 
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.bytes.split_at_checked(len).ok_or(Malformed)?;
         self.bytes = rest;

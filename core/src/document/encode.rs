@@ -6,7 +6,6 @@ use sha2::{Digest, Sha256};
 
 use crate::clock::Timestamp;
 use crate::id::{ActorId, ChangeHash};
-use crate::limits::CHANGE_LEN_MAX;
 use crate::model::Value;
 
 use super::column::{write_runs, write_sleb, write_uleb};
@@ -70,14 +69,14 @@ pub fn encode(change: &NewChange) -> Result<Vec<u8>, EncodeError> {
 pub fn encode_with_hash(change: &NewChange) -> Result<(Vec<u8>, ChangeHash), EncodeError> {
     rule::check(change.actor, change.seq, change.start_op, &change.deps, &change.ops)?;
     let (bytes, hash) = write_chunk(change);
-    if bytes.len() > CHANGE_LEN_MAX {
+    if bytes.len() > rule::len_max(change.seq) {
         return Err(Violation::TooLong.into());
     }
     Ok((bytes, hash))
 }
 
 /// Writes without judging; apart so that tests can write what every replica must refuse.
-pub(super) fn write_chunk(change: &NewChange) -> (Vec<u8>, ChangeHash) {
+pub(crate) fn write_chunk(change: &NewChange) -> (Vec<u8>, ChangeHash) {
     let rows: Vec<Row<'_>> = change.ops.iter().map(Row::of).collect();
     let body = write_body(&Body {
         actor: change.actor,

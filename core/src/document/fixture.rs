@@ -183,6 +183,17 @@ pub(super) fn event_like() -> Kind {
 
 /// What Automerge shows must be what was folded, reserved keys included.
 pub(super) fn assert_same_as_hydrated(document: &Document, automerge: &Automerge) {
+    for (key, live) in document.live() {
+        let ours = live.iter().rev().map(|live| {
+            let actor = automerge::ActorId::from(&live.id.actor.as_bytes()[..]);
+            (to_scalar(live.value), live.id.counter, actor)
+        });
+        let theirs = automerge.get_all(ROOT, key).unwrap().into_iter().map(|(value, id)| {
+            let automerge::ObjId::Id(counter, actor, _) = id else { panic!("an operation has a name") };
+            (value.as_scalar().unwrap().clone(), counter, actor)
+        });
+        assert_eq!(ours.collect::<Vec<_>>(), theirs.collect::<Vec<_>>(), "conflicts are the same");
+    }
     let mut root = hydrated(automerge);
     let folded = document.fold();
     let captured = match root.remove(CAPTURE_KEY) {

@@ -414,7 +414,7 @@ mod tests {
             assert_eq!(document.fold().fields["note"], Value::from("settled"));
         }
         assert!(document.fold().conflicts.is_empty());
-        assert_eq!(Document::load(&document.save()).unwrap().fold(), document.fold());
+        assert_eq!(Document::load(document.as_bytes()).unwrap().fold(), document.fold());
     }
 
     #[test]

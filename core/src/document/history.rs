@@ -5,10 +5,11 @@
 //!
 //! Ancestry is searched when it is asked for and not stored: a clock for each change would take the
 //! square of the number of authors, and a hostile device can have as many as it likes. A change
-//! starts after all its ancestors, so a search stops where counters fall below what it looks for:
-//! in the ordinary case at once.
+//! starts after all its ancestors, so a search stops where counters fall below what it looks for; and
+//! for what builds on all heads, as one author's changes do, there is no search at all.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::id::{ActorId, ChangeHash};
 
@@ -17,7 +18,7 @@ use super::{Change, MergeError, Op, OpId};
 /// Changes in an order in which ancestors come first.
 #[derive(Default)]
 pub(super) struct History {
-    changes: Vec<Change>,
+    changes: Vec<Arc<Change>>,
     by_hash: HashMap<ChangeHash, usize>,
     /// An actor's changes, whose sequence numbers are 1, 2, 3 …
     by_actor: HashMap<ActorId, Vec<usize>>,
@@ -26,7 +27,20 @@ pub(super) struct History {
 
 /// Some changes of a history, by place.
 #[derive(Debug)]
-pub(super) struct Ancestry(HashSet<usize>);
+pub(super) enum Ancestry {
+    /// Whoever builds on all heads builds on everything: so does nearly every change when it is made.
+    All,
+    Some(HashSet<usize>),
+}
+
+impl Ancestry {
+    fn has(&self, index: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Some(seen) => seen.contains(&index),
+        }
+    }
+}
 
 impl History {
     pub(super) fn holds(&self, hash: &ChangeHash) -> bool {
@@ -41,7 +55,7 @@ impl History {
         self.changes.len()
     }
 
-    pub(super) fn changes(&self) -> impl Iterator<Item = &Change> {
+    pub(super) fn changes(&self) -> impl Iterator<Item = &Arc<Change>> {
         self.changes.iter()
     }
 
@@ -56,12 +70,12 @@ impl History {
 
     /// The last change of an actor.
     pub(super) fn last_by(&self, actor: ActorId) -> Option<&Change> {
-        self.by(actor).last().map(|index| &self.changes[*index])
+        self.by(actor).last().map(|index| &*self.changes[*index])
     }
 
     /// The change of this name.
     pub(super) fn find(&self, hash: &ChangeHash) -> Option<&Change> {
-        self.by_hash.get(hash).map(|index| &self.changes[*index])
+        self.by_hash.get(hash).map(|index| &*self.changes[*index])
     }
 
     /// The operation of this name, and the change that it is part of.
@@ -89,6 +103,9 @@ impl History {
 
     /// These changes and their ancestors, but for those that end before the counter.
     pub(super) fn ancestry(&self, deps: &[ChangeHash], down_to: u64) -> Result<Ancestry, MergeError> {
+        if self.heads.iter().eq(deps) {
+            return Ok(Ancestry::All);
+        }
         let mut seen = HashSet::new();
         let mut next = Vec::new();
         for dep in deps {
@@ -100,12 +117,12 @@ impl History {
                 next.extend(change.deps.iter().filter_map(|dep| self.by_hash.get(dep)));
             }
         }
-        Ok(Ancestry(seen))
+        Ok(Ancestry::Some(seen))
     }
 
     /// Whether the ancestry was seen to have this change.
     pub(super) fn includes(&self, ancestry: &Ancestry, change: &Change) -> bool {
-        self.by_hash.get(&change.hash).is_some_and(|index| ancestry.0.contains(index))
+        self.by_hash.get(&change.hash).is_some_and(|index| ancestry.has(*index))
     }
 
     /// Whether a change may join. Everything that Automerge would panic on, drop or write back
@@ -128,14 +145,14 @@ impl History {
         if start_op != self.max_op(&change.deps) + 1 {
             return Err(MergeError::WrongStart { start_op });
         }
-        let follows = seq == 1 || before.is_some_and(|index| ancestry.0.contains(&index));
-        if !follows || same.is_some_and(|index| ancestry.0.contains(&index)) {
+        let follows = seq == 1 || before.is_some_and(|index| ancestry.has(index));
+        if !follows || same.is_some_and(|index| ancestry.has(index)) {
             return Err(MergeError::WrongSeq { seq });
         }
         for op in &change.ops {
             let is_put_before = |id: &OpId| {
                 self.find_op(*id).is_some_and(|(index, replaced)| {
-                    ancestry.0.contains(&index) && replaced.key == op.key && replaced.value.is_some()
+                    ancestry.has(index) && replaced.key == op.key && replaced.value.is_some()
                 })
             };
             if !op.predecessors.iter().all(is_put_before) {
@@ -148,8 +165,15 @@ impl History {
         Ok(())
     }
 
+    /// What must hold of a change that was [checked](Self::check) once, for it to be found again.
+    pub(super) fn is_in_place(&self, change: &Change) -> bool {
+        change.seq == self.by(change.actor).len() as u64 + 1
+            && change.deps.iter().all(|dep| self.holds(dep))
+            && change.start_op == self.max_op(&change.deps) + 1
+    }
+
     /// Adds a change that [`check`](Self::check) let pass.
-    pub(super) fn push(&mut self, change: Change) {
+    pub(super) fn push(&mut self, change: Arc<Change>) {
         for dep in &change.deps {
             self.heads.remove(dep);
         }
@@ -164,14 +188,14 @@ impl History {
     /// first.
     pub(super) fn concurrent_with_all(&self, changes: &[&Change]) -> Vec<&Change> {
         let given: Vec<ChangeHash> = changes.iter().map(|change| change.hash).collect();
-        let Ok(Ancestry(ancestors)) = self.ancestry(&given, 0) else { return Vec::new() };
+        let Ok(ancestors) = self.ancestry(&given, 0) else { return Vec::new() };
         let mut descendants: HashSet<ChangeHash> = given.into_iter().collect();
         let mut concurrent = Vec::new();
         for (index, change) in self.changes.iter().enumerate() {
             if change.deps.iter().any(|dep| descendants.contains(dep)) {
                 descendants.insert(change.hash);
-            } else if !ancestors.contains(&index) {
-                concurrent.push(change);
+            } else if !ancestors.has(index) {
+                concurrent.push(&**change);
             }
         }
         concurrent.sort_by_key(|c| std::cmp::Reverse((c.last_op(), c.actor)));

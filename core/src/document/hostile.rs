@@ -77,11 +77,13 @@ fn assert_harmless(raw: &[u8], history: &[Vec<u8>]) -> bool {
     match document.apply(raw) {
         Ok(()) => {
             assert!(document.holds(&change.hash));
-            let reopened = Document::load(&document.save()).unwrap();
+            let reopened = Document::load(document.as_bytes()).unwrap();
             assert_eq!(reopened.fold(), document.fold());
             assert!(reopened.holds(&change.hash));
+            let mut theirs = Automerge::new();
+            history.iter().map(Vec::as_slice).chain([raw]).for_each(|raw| apply(&mut theirs, raw));
+            assert_same_as_hydrated(&document, &theirs);
         }
-        Err(MergeError::Automerge(error)) => panic!("automerge refused: {error}"),
         Err(_) => assert_eq!(document.fold(), before),
     }
     true
@@ -94,7 +96,7 @@ proptest! {
     fn any_bytes_are_scanned_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
         prop_assert!(scan(&bytes).is_err());
         let _ = scan(&seal_chunk(&bytes).0);
-        prop_assert!(Document::load(&bytes).is_err());
+        prop_assert!(Document::load(bytes).is_err());
     }
 
     #[test]
@@ -267,9 +269,29 @@ fn every_limit_holds_for_reader_and_writer() {
     assert_eq!(violation(&starting(COUNTER_MAX)), Violation::CounterOutOfRange);
     assert_eq!(violation(&starting(u64::MAX)), Violation::CounterOutOfRange);
     let counting = |seq: u64| NewChange { seq, ..later(vec![put("k", 1)]) };
-    assert!(scan(&encode(&counting(COUNTER_MAX)).unwrap()).is_ok());
-    assert_eq!(violation(&counting(COUNTER_MAX + 1)), Violation::CounterOutOfRange);
+    assert!(scan(&encode(&counting(AUTHOR_CHANGES_MAX)).unwrap()).is_ok());
+    assert_eq!(violation(&counting(AUTHOR_CHANGES_MAX + 1)), Violation::TooManyByAuthor);
+    assert_eq!(violation(&counting(u64::MAX)), Violation::TooManyByAuthor);
     assert_eq!(violation(&counting(0)), Violation::CounterOutOfRange);
+}
+
+/// Else one author could make a record that nobody else can hold.
+#[test]
+fn an_authors_later_changes_of_a_record_are_short_ones() {
+    let change = |seq: u64, ops: Vec<Op>| NewChange { seq, ..later(ops) };
+    let many = |n: usize| (0..n).map(|i| put(&format!("k{i:02}"), 1)).collect::<Vec<_>>();
+    let [long, short] = [AUTHOR_LONG_CHANGES_MAX, AUTHOR_LONG_CHANGES_MAX + 1];
+    let just = AUTHOR_LATER_CHANGE_OPS_MAX;
+    assert!(scan(&encode(&change(long, many(just + 1))).unwrap()).is_ok());
+    assert!(scan(&encode(&change(short, many(just))).unwrap()).is_ok());
+    assert_eq!(violation(&change(short, many(just + 1))), Violation::TooManyOps);
+
+    let of_len = |seq: u64, len: usize| change(seq, vec![put("k", "x".repeat(len))]);
+    let overhead = write_chunk(&of_len(short, 1900)).0.len() - 1900;
+    let just = AUTHOR_LATER_CHANGE_LEN_MAX - overhead;
+    assert!(scan(&encode(&of_len(long, just + 1)).unwrap()).is_ok());
+    assert!(scan(&encode(&of_len(short, just)).unwrap()).is_ok());
+    assert_eq!(violation(&of_len(short, just + 1)), Violation::TooLong);
 }
 
 #[test]
@@ -437,10 +459,17 @@ fn counters_and_ancestors_that_do_not_fit_are_refused() {
 #[test]
 fn a_document_needs_a_change() {
     assert!(matches!(Document::from_changes([]), Err(MergeError::Empty)));
-    assert!(matches!(Document::load(&Automerge::new().save()), Err(MergeError::Empty)));
+    assert!(matches!(Document::load([]), Err(MergeError::Empty)));
     let raw = encode(&first(vec![put("k", 1)])).unwrap();
-    assert!(matches!(Document::load(&raw), Err(MergeError::Saved)));
-    let mut saved = Document::from_changes([&raw[..]]).unwrap().save();
-    saved[20] ^= 1;
-    assert!(matches!(Document::load(&saved), Err(MergeError::Saved)));
+    let saved = Document::from_changes([&raw[..]]).unwrap().as_bytes().to_vec();
+    assert_eq!(saved, raw);
+    for damaged in [&[&raw[..], &raw].concat(), &[&raw[..], &[0]].concat(), &raw[1..].to_vec()] {
+        assert!(Document::load(&damaged[..]).is_err());
+    }
+    let mut damaged = saved;
+    damaged[20] ^= 1;
+    assert!(Document::load(damaged).is_err());
+    let mut automerge = Automerge::new();
+    apply(&mut automerge, &raw);
+    assert!(matches!(Document::load(automerge.save()), Err(MergeError::Scan(ScanError::ChunkType))));
 }

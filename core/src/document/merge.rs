@@ -1,18 +1,24 @@
-//! A record with more than one change: Automerge decides what survives.
+//! A record with more than one change: what survives of it.
+//!
+//! Automerge's merge of a flat map of scalars is a register for each key: a put lives until an operation
+//! names it as replaced, and of those that live the highest shows. That is kept here and brought up to
+//! date with each change, so that a change costs what it says, however many others the record has.
+//! Automerge's own documents cost the square of that when changes come one by one, so Automerge is what
+//! the tests compare with and not what runs.
+//!
+//! What is saved are the changes themselves, ancestors first and end to end: a file that Automerge opens.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 
-use automerge::{Automerge, AutomergeError, ObjId, ROOT, ReadDoc};
+use crate::id::ChangeHash;
 
-use crate::id::{ActorId, ChangeHash};
-
-use super::encode::{MAGIC, chunk_hash};
 use super::fold::{Folded, Live, LiveKeys, Origin, overlay};
 use super::history::History;
+use super::scan::scan_first;
 use super::{Change, OpId, ScanError, scan};
-
-const CHUNK_DOCUMENT: u8 = 0;
 
 /// A change cannot join a document, or a document cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -51,9 +57,6 @@ pub enum MergeError {
     /// Saved bytes are not one whole document.
     #[error("opening saved bytes that are not a document")]
     Saved,
-    /// Automerge refused what passed every check.
-    #[error("merging a change that Automerge refuses")]
-    Automerge(#[source] Box<AutomergeError>),
 }
 
 impl MergeError {
@@ -63,16 +66,16 @@ impl MergeError {
     }
 }
 
-impl From<AutomergeError> for MergeError {
-    fn from(error: AutomergeError) -> Self {
-        Self::Automerge(Box::new(error))
-    }
-}
-
 /// A record's whole history, merged. It always holds at least one change.
+#[derive(Default)]
 pub struct Document {
-    automerge: Automerge,
     pub(super) history: History,
+    /// The changes' bytes, in the history's order.
+    bytes: Vec<u8>,
+    /// Where each change ends in them.
+    ends: Vec<usize>,
+    /// The puts under each root key that nothing has replaced, ascending.
+    live: BTreeMap<String, Vec<OpId>>,
 }
 
 impl fmt::Debug for Document {
@@ -84,58 +87,99 @@ impl fmt::Debug for Document {
 impl Document {
     /// Merges changes given in any order; each may be given more than once.
     pub fn from_changes<'a>(raw: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, MergeError> {
-        let mut document = Self { automerge: Automerge::new(), history: History::default() };
-        let mut batch = Vec::new();
-        for (change, bytes) in in_causal_order(raw)? {
+        let mut document = Self::default();
+        for (change, raw) in in_causal_order(raw)? {
             document.history.check(&change)?;
-            document.history.push(change);
-            batch.push(automerge_change(bytes)?);
+            document.push(Arc::new(change), raw);
         }
-        if batch.is_empty() {
+        if document.history.is_empty() { Err(MergeError::Empty) } else { Ok(document) }
+    }
+
+    /// Merges changes that were [chosen](super::choose) of all that are held, each given once.
+    pub(crate) fn from_chosen<'a>(
+        chosen: impl IntoIterator<Item = (&'a Arc<Change>, &'a [u8])>,
+    ) -> Result<Self, MergeError> {
+        let mut chosen: Vec<_> = chosen.into_iter().collect();
+        // A change starts after all its ancestors.
+        chosen.sort_by_key(|(change, _)| (change.start_op, change.actor));
+        let mut document = Self::default();
+        for (change, raw) in chosen {
+            if !document.history.is_in_place(change) {
+                return Err(MergeError::Saved);
+            }
+            document.push(Arc::clone(change), raw);
+        }
+        if document.history.is_empty() { Err(MergeError::Empty) } else { Ok(document) }
+    }
+
+    /// Opens what [`as_bytes`](Self::as_bytes) gave. The bytes are a cache of one's own making, so no
+    /// change is checked again but for its checksum and its place; if they are damaged, the changes
+    /// themselves are still in the batches.
+    pub fn load(saved: impl Into<Vec<u8>>) -> Result<Self, MergeError> {
+        let bytes = saved.into();
+        let mut document = Self::default();
+        while let Some(rest) = bytes.get(document.end()..).filter(|rest| !rest.is_empty()) {
+            let (change, len) = scan_first(rest)?;
+            if !document.history.is_in_place(&change) {
+                return Err(MergeError::Saved);
+            }
+            document.place(Arc::new(change), len);
+        }
+        if document.history.is_empty() {
             return Err(MergeError::Empty);
         }
-        document.automerge.apply_changes(batch)?;
+        document.bytes = bytes;
         Ok(document)
     }
 
-    /// Opens what [`save`](Self::save) gave. The bytes are a cache of one's own making: if they are
-    /// damaged, the changes themselves are still in the batches.
-    pub fn load(saved: &[u8]) -> Result<Self, MergeError> {
-        // Automerge can panic on damaged documents, so the checksum is compared before it reads.
-        let intact = saved.starts_with(&MAGIC)
-            && saved.get(8) == Some(&CHUNK_DOCUMENT)
-            && saved[4..8] == chunk_hash(saved)[..4];
-        if !intact {
-            return Err(MergeError::Saved);
-        }
-        let automerge = Automerge::load(saved)?;
-        let mut history = History::default();
-        for change in automerge.get_changes(&[]) {
-            let change = scan(change.raw_bytes())?;
-            history.check(&change)?;
-            history.push(change);
-        }
-        if history.is_empty() {
-            return Err(MergeError::Empty);
-        }
-        Ok(Self { automerge, history })
-    }
-
-    /// The whole history in Automerge's compact form.
-    pub fn save(&self) -> Vec<u8> {
-        self.automerge.save()
+    /// The whole history, to be opened again.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Adds a change whose ancestors are held. One that is held already changes nothing.
     pub fn apply(&mut self, raw: &[u8]) -> Result<(), MergeError> {
-        let change = scan(raw)?;
+        self.join(&Arc::new(scan(raw)?), raw)
+    }
+
+    /// Adds a change that was read from these bytes.
+    pub(crate) fn join(&mut self, change: &Arc<Change>, raw: &[u8]) -> Result<(), MergeError> {
         if self.history.holds(&change.hash) {
             return Ok(());
         }
-        self.history.check(&change)?;
-        self.automerge.apply_changes([automerge_change(raw)?])?;
-        self.history.push(change);
+        self.history.check(change)?;
+        self.push(Arc::clone(change), raw);
         Ok(())
+    }
+
+    fn push(&mut self, change: Arc<Change>, raw: &[u8]) {
+        self.bytes.extend_from_slice(raw);
+        self.place(change, raw.len());
+    }
+
+    /// Adds a change whose bytes come next.
+    fn place(&mut self, change: Arc<Change>, len: usize) {
+        self.ends.push(self.end() + len);
+        for (counter, op) in (change.start_op..).zip(&change.ops) {
+            if !self.live.contains_key(&op.key) {
+                self.live.insert(op.key.clone(), Vec::new());
+            }
+            let Some(live) = self.live.get_mut(&op.key) else { continue };
+            for replaced in &op.predecessors {
+                if let Ok(at) = live.binary_search(replaced) {
+                    live.remove(at);
+                }
+            }
+            let id = OpId { counter, actor: change.actor };
+            if let (Some(_), Err(at)) = (&op.value, live.binary_search(&id)) {
+                live.insert(at, id);
+            }
+        }
+        self.history.push(change);
+    }
+
+    fn end(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
     }
 
     /// Whether the change is part of this document.
@@ -145,12 +189,14 @@ impl Document {
 
     /// Every change, ancestors first.
     pub fn changes(&self) -> impl Iterator<Item = &Change> {
-        self.history.changes()
+        self.history.changes().map(|change| &**change)
     }
 
-    /// The bytes of every change, ancestors first.
-    pub fn raw_changes(&self) -> Vec<Vec<u8>> {
-        self.automerge.get_changes(&[]).iter().map(|change| change.raw_bytes().to_vec()).collect()
+    /// Every change with its bytes, ancestors first.
+    pub(crate) fn changes_with_bytes(&self) -> impl Iterator<Item = (&Arc<Change>, &[u8])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let ranges = starts.zip(&self.ends).map(|(start, end)| Range { start, end: *end });
+        self.history.changes().zip(ranges.map(|range| &self.bytes[range]))
     }
 
     /// The changes that no other one builds on, ascending.
@@ -175,41 +221,20 @@ impl Document {
         }
     }
 
-    /// Every root key's surviving operations as Automerge sees them, the winner first. What they
-    /// put is read from the scanned changes.
+    /// Every root key's surviving operations, the winner first.
     pub(super) fn live(&self) -> LiveKeys<'_> {
-        let mut keys = LiveKeys::new();
-        for item in self.automerge.map_range(ROOT, ..) {
-            let ids = if item.conflict { self.all_ids(&item.key) } else { vec![item.id()] };
-            // Automerge lists the winner last.
-            let mut live = ids.iter().rev().filter_map(|id| self.live_op(id)).peekable();
-            if let Some((key, _)) = live.peek().copied() {
-                keys.insert(key, live.map(|(_, live)| live).collect());
-            }
-        }
-        keys
-    }
-
-    fn all_ids(&self, key: &str) -> Vec<ObjId> {
-        let all = self.automerge.get_all(ROOT, key).unwrap_or_default();
-        all.into_iter().map(|(_, id)| id).collect()
-    }
-
-    fn live_op(&self, id: &ObjId) -> Option<(&str, Live<'_>)> {
-        let ObjId::Id(counter, actor, _) = id else { return None };
-        let id = OpId { counter: *counter, actor: ActorId::from_slice(actor.to_bytes())? };
-        let (change, op) = self.history.op(id)?;
-        Some((&op.key, Live { id, value: op.value.as_ref()?, change }))
+        let live_op = |id: &OpId| {
+            let (change, op) = self.history.op(*id)?;
+            Some(Live { id: *id, value: op.value.as_ref()?, change })
+        };
+        let keys = self.live.iter().filter(|(_, ids)| !ids.is_empty());
+        keys.map(|(key, ids)| (key.as_str(), ids.iter().rev().filter_map(live_op).collect())).collect()
     }
 }
 
 fn origin(change: Option<&Change>) -> Origin {
     let change = change.expect("a document holds at least one change");
     Origin { actor: change.actor, time: change.time }
-}
-
-fn automerge_change(raw: &[u8]) -> Result<automerge::Change, MergeError> {
-    automerge::Change::from_bytes(raw.to_vec()).map_err(|error| MergeError::from(AutomergeError::from(error)))
 }
 
 /// Scans changes and sorts them so that ancestors come first.

@@ -11,6 +11,7 @@
 //! replaced values, which the moved one does not build on, is that one's, and nothing is written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::id::{ActorId, ChangeHash};
 use crate::model::Value;
@@ -61,7 +62,7 @@ pub fn reauthor(
         if is_own(change.actor) {
             moving.own.push(change.hash);
         }
-        moving.history.push(change.clone());
+        moving.history.push(Arc::new(change.clone()));
     }
     let mut stands_for = BTreeMap::new();
     for change in ancestors_first(moved) {
@@ -142,7 +143,7 @@ impl Moving {
         let written = scan(&raw)?;
         self.history.check(&written)?;
         self.note(change, &written);
-        self.history.push(written.clone());
+        self.history.push(Arc::new(written.clone()));
         Ok(Moved::Written { raw, change: written })
     }
 

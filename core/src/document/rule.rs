@@ -6,6 +6,7 @@
 
 use crate::id::{ActorId, ChangeHash};
 use crate::limits::{
+    AUTHOR_CHANGES_MAX, AUTHOR_LATER_CHANGE_LEN_MAX, AUTHOR_LATER_CHANGE_OPS_MAX, AUTHOR_LONG_CHANGES_MAX,
     CHANGE_ACTORS_MAX, CHANGE_DEPS_MAX, CHANGE_LEN_MAX, CHANGE_OPS_MAX, COUNTER_MAX, KEY_LEN_MAX,
     OP_PREDECESSORS_MAX,
 };
@@ -18,15 +19,24 @@ use super::{CAPTURE_KEY, Op, OpId, WITHDRAWN_KEY};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// Its bytes are more than [`CHANGE_LEN_MAX`].
-    #[error("a change is longer than {CHANGE_LEN_MAX} bytes")]
+    /// Its bytes are more than [`CHANGE_LEN_MAX`]; or than [`AUTHOR_LATER_CHANGE_LEN_MAX`], and its author
+    /// has changed the record often before.
+    #[error(
+        "a change is longer than {CHANGE_LEN_MAX} bytes, or than {AUTHOR_LATER_CHANGE_LEN_MAX} after many others"
+    )]
     TooLong,
     /// It does nothing.
     #[error("a change has no operations")]
     NoOps,
-    /// It has more than [`CHANGE_OPS_MAX`] operations.
-    #[error("a change has more than {CHANGE_OPS_MAX} operations")]
+    /// It has more than [`CHANGE_OPS_MAX`] operations; or than [`AUTHOR_LATER_CHANGE_OPS_MAX`], and its
+    /// author has changed the record often before.
+    #[error(
+        "a change has more than {CHANGE_OPS_MAX} operations, or than {AUTHOR_LATER_CHANGE_OPS_MAX} after many others"
+    )]
     TooManyOps,
+    /// Its author has changed the record [`AUTHOR_CHANGES_MAX`] times before.
+    #[error("a change follows {AUTHOR_CHANGES_MAX} others of its author")]
+    TooManyByAuthor,
     /// It names more than [`CHANGE_DEPS_MAX`] direct ancestors.
     #[error("a change has more than {CHANGE_DEPS_MAX} direct ancestors")]
     TooManyDeps,
@@ -102,21 +112,30 @@ fn check_counters(seq: u64, start_op: u64, deps: usize, ops: usize) -> Result<()
     if ops == 0 {
         return Err(Violation::NoOps);
     }
-    if ops > CHANGE_OPS_MAX {
+    let is_later = seq > AUTHOR_LONG_CHANGES_MAX;
+    if ops > if is_later { AUTHOR_LATER_CHANGE_OPS_MAX } else { CHANGE_OPS_MAX } {
         return Err(Violation::TooManyOps);
     }
     if deps > CHANGE_DEPS_MAX {
         return Err(Violation::TooManyDeps);
     }
     let last_op = start_op.saturating_add(ops as u64 - 1);
-    if seq == 0 || seq > COUNTER_MAX || start_op == 0 || last_op > COUNTER_MAX {
+    if seq == 0 || start_op == 0 || last_op > COUNTER_MAX {
         return Err(Violation::CounterOutOfRange);
+    }
+    if seq > AUTHOR_CHANGES_MAX {
+        return Err(Violation::TooManyByAuthor);
     }
     match deps {
         0 if seq != 1 || start_op != 1 => Err(Violation::FirstNotAtOne),
         1.. if start_op == 1 => Err(Violation::LaterAtOne),
         _ => Ok(()),
     }
+}
+
+/// How long an author's change of this number may be, in bytes.
+pub(super) fn len_max(seq: u64) -> usize {
+    if seq > AUTHOR_LONG_CHANGES_MAX { AUTHOR_LATER_CHANGE_LEN_MAX } else { CHANGE_LEN_MAX }
 }
 
 fn check_op(op: &Op, start_op: u64, first: bool) -> Result<(), Violation> {

@@ -57,6 +57,12 @@ pub fn scan(bytes: &[u8]) -> Result<Change, ScanError> {
     if bytes.len() > CHANGE_LEN_MAX {
         return Err(Violation::TooLong.into());
     }
+    let (change, len) = scan_first(bytes)?;
+    if len == bytes.len() { Ok(change) } else { Err(ScanError::UnusedPart) }
+}
+
+/// Reads the first of changes that lie end to end; gives how long it is, too.
+pub(super) fn scan_first(bytes: &[u8]) -> Result<(Change, usize), ScanError> {
     let mut reader = Reader::new(bytes);
     if reader.array()? != encode::MAGIC {
         return Err(ScanError::Malformed);
@@ -67,18 +73,23 @@ pub fn scan(bytes: &[u8]) -> Result<Change, ScanError> {
     }
     let len = reader.len()?;
     let body = reader.take(len)?;
-    if !reader.is_empty() {
-        return Err(ScanError::UnusedPart);
-    }
     // A length in more bytes than it needs would hash to another name for the same change.
-    if bytes.len() != 9 + uleb_len(len) + len {
+    let chunk = &bytes[..bytes.len() - reader.rest().len()];
+    if chunk.len() != 9 + uleb_len(len) + len {
         return Err(ScanError::NotCanonical);
     }
-    let hash = encode::chunk_hash(bytes);
+    if chunk.len() > CHANGE_LEN_MAX {
+        return Err(Violation::TooLong.into());
+    }
+    let hash = encode::chunk_hash(chunk);
     if checksum != hash[..4] {
         return Err(ScanError::Checksum);
     }
-    scan_body(body, ChangeHash::from_bytes(hash))
+    let change = scan_body(body, ChangeHash::from_bytes(hash))?;
+    if chunk.len() > rule::len_max(change.seq) {
+        return Err(Violation::TooLong.into());
+    }
+    Ok((change, chunk.len()))
 }
 
 fn uleb_len(value: usize) -> usize {

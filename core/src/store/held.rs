@@ -5,6 +5,8 @@
 //! and never comes by here; whatever is not ordinary is written down, and its record is built again
 //! when the transaction ends.
 
+use std::sync::Arc;
+
 use super::Writing;
 use super::chain::{self, ChainKey};
 use super::error::StoreError;
@@ -142,12 +144,12 @@ impl Writing<'_> {
         author: Author,
         raw: &[u8],
         place: EntryPlace,
-    ) -> Result<Option<Change>, StoreError> {
+    ) -> Result<Option<Arc<Change>>, StoreError> {
         let refusal = match scan(raw) {
             _ if target.kind == TRACK => EntryRefusal::ReservedKind,
             Err(_) => EntryRefusal::Malformed,
             Ok(change) if change.actor != author.id.actor() => EntryRefusal::WrongAuthor,
-            Ok(change) => return Ok(Some(change)),
+            Ok(change) => return Ok(Some(Arc::new(change))),
         };
         tracing::warn!(batch = place.batch, entry = place.entry, ?refusal, "an entry is refused");
         let state = REFUSED + refusal as u8;

@@ -161,27 +161,22 @@ impl Inner {
         Ok(places.collect::<Result<_, _>>()?)
     }
 
-    /// The changes in a record's saved document; none if it has none.
-    pub(super) fn saved_changes(
+    /// A record's saved document, if it has one.
+    pub(super) fn saved_document(
         &self,
         connection: &Connection,
         row: i64,
-    ) -> Result<Vec<Vec<u8>>, StoreError> {
+    ) -> Result<Option<Document>, StoreError> {
         let saved: Option<Vec<u8>> = connection
             .prepare_cached("SELECT doc FROM record WHERE id = ?1")?
             .query_row([row], |row| row.get(0))?;
         // A damaged document is only a cache: the changes are still in the batches.
-        Ok(saved
-            .and_then(|saved| Document::load(&saved).ok())
-            .map_or(Vec::new(), |document| document.raw_changes()))
+        Ok(saved.and_then(|saved| Document::load(saved).ok()))
     }
 
     /// A record's document, opened from what was saved or built from its changes.
     pub(super) fn document(&self, connection: &Connection, row: i64) -> Result<Document, StoreError> {
-        let saved: Option<Vec<u8>> = connection
-            .prepare_cached("SELECT doc FROM record WHERE id = ?1")?
-            .query_row([row], |row| row.get(0))?;
-        if let Some(document) = saved.and_then(|saved| Document::load(&saved).ok()) {
+        if let Some(document) = self.saved_document(connection, row)? {
             return Ok(document);
         }
         let changes = Self::places(connection, row)?
@@ -199,7 +194,7 @@ impl Writing<'_> {
         &mut self,
         target: &Target<'_>,
         chain: i64,
-        change: &document::Change,
+        change: &Arc<document::Change>,
         raw: &[u8],
         place: Place,
     ) -> Result<Outcome, StoreError> {
@@ -222,11 +217,11 @@ impl Writing<'_> {
             self.find_orphan(target, row, change.hash, place)?;
             return Ok(Outcome::Held);
         }
-        let mut applied = record.document.apply(raw);
+        let mut applied = record.document.join(change, raw);
         if let Err(MergeError::DuplicateSeq { seq }) = applied
             && self.make_way(target, row, chain, seq)?
         {
-            applied = self.open_record(row, target.kind)?.document.apply(raw);
+            applied = self.open_record(row, target.kind)?.document.join(change, raw);
         }
         match applied {
             Ok(()) => {
@@ -286,7 +281,8 @@ impl Writing<'_> {
             if record.is_changed {
                 let folded = record.document.fold();
                 let columns = self.columns(&folded, &record.kind)?;
-                row::update(self.transaction, row, &columns, self.revision, Some(&record.document.save()))?;
+                let document = Some(record.document.as_bytes());
+                row::update(self.transaction, row, &columns, self.revision, document)?;
             }
         }
         Ok(())

@@ -5,6 +5,7 @@
 //! grew. It is the one way in which a record loses a change, or vanishes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rusqlite::Row;
 
@@ -69,7 +70,7 @@ impl HeldPlace {
 
 /// A change, and its bytes.
 struct ReadChange {
-    change: Change,
+    change: Arc<Change>,
     raw: Vec<u8>,
 }
 
@@ -144,14 +145,14 @@ impl Writing<'_> {
         row: Option<i64>,
         places: &[HeldPlace],
     ) -> Result<BTreeMap<ChangeHash, ReadChange>, StoreError> {
-        let saved = match row {
-            Some(row) if places.len() > 1 => self.inner.saved_changes(self.transaction, row)?,
-            _ => Vec::new(),
-        };
         let mut changes = BTreeMap::new();
-        for raw in saved {
-            let change = scan(&raw).map_err(|_| StoreError::Unreadable("a record's document"))?;
-            changes.insert(change.hash, ReadChange { change, raw });
+        let saved = match row {
+            Some(row) if places.len() > 1 => self.inner.saved_document(self.transaction, row)?,
+            _ => None,
+        };
+        for (change, raw) in saved.iter().flat_map(Document::changes_with_bytes) {
+            let read = ReadChange { change: Arc::clone(change), raw: raw.to_vec() };
+            changes.insert(change.hash, read);
         }
         for place in places.iter().filter(|place| place.is_usable) {
             if changes.contains_key(&place.hash) {
@@ -162,7 +163,7 @@ impl Writing<'_> {
             if change.hash != place.hash {
                 return Err(StoreError::Unreadable("a change's place"));
             }
-            changes.insert(change.hash, ReadChange { change, raw });
+            changes.insert(change.hash, ReadChange { change: Arc::new(change), raw });
         }
         Ok(changes)
     }
@@ -181,9 +182,9 @@ impl Writing<'_> {
         let (folded, document) = match alone {
             Some(folded) => (folded, None),
             None => {
-                let document = Document::from_changes(raw().map(|read| read.raw.as_slice()));
+                let document = Document::from_chosen(raw().map(|read| (&read.change, read.raw.as_slice())));
                 let document = document.map_err(|_| unreadable())?;
-                (document.fold(), Some(document.save()))
+                (document.fold(), Some(document))
             }
         };
         let columns = self.columns(&folded, target.kind)?;
@@ -191,7 +192,13 @@ impl Writing<'_> {
             Some(row) => row,
             None => self.insert_row(target, &columns)?.ok_or_else(unreadable)?,
         };
-        row::update(self.transaction, row, &columns, self.revision, document.as_deref())?;
+        row::update(
+            self.transaction,
+            row,
+            &columns,
+            self.revision,
+            document.as_ref().map(Document::as_bytes),
+        )?;
         Ok(row)
     }
 
@@ -360,7 +367,7 @@ fn candidates(
         let Some(read) = changes.get(&place.hash) else { continue };
         let candidate = candidates
             .entry(place.hash)
-            .or_insert_with(|| Candidate { change: read.change.clone(), counts_at: None });
+            .or_insert_with(|| Candidate { change: Arc::clone(&read.change), counts_at: None });
         candidate.counts_at = match (candidate.counts_at, place.counts_at) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),

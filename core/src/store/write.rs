@@ -5,6 +5,7 @@
 //! change is *pending* until a link wants it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::chain::{self, ChainKey};
 use super::error::StoreError;
@@ -160,7 +161,7 @@ impl WriteGroup<'_, '_> {
         let target = Target { space: number, space_id: space, kind, record: id };
         self.check_not_superseded(&target, chain)?;
         let raw = create(actor, self.now)?;
-        let change = read_back(&raw)?;
+        let change = Arc::new(read_back(&raw)?);
         self.whole(|w| {
             let place = w.insert_pending(&target, lane, &raw)?;
             match w.writing.apply(&target, chain, &change, &raw, place)? {
