@@ -152,7 +152,7 @@ fn draw_devices(random: &mut Random) -> i64 {
     match random.below(1_000) {
         0 => random.between(51, 200),
         1..=5 => random.between(15, 50),
-        _ => random.pick(&[3, 4, 4, 5, 5, 6, 6, 7]),
+        _ => random.pick(&[3, 3, 4, 4, 4, 5, 5, 6]),
     }
 }
 
@@ -168,6 +168,8 @@ pub fn run(seed: u64, double: Double) -> Outcome {
             Some(Violation::new(checks::PANIC, text.unwrap_or_default()))
         }
     };
+    world.devices.iter().for_each(|device| device.disk.abandon());
+    world.relay.disk.abandon();
     Outcome { seed, coverage: world.coverage.clone(), trace: world.trace, violation }
 }
 
@@ -238,12 +240,14 @@ impl World {
                 self.admit(device)?;
             }
         }
-        let rounds = self.random.pick(&[1, 1, 1, 1, 1, 1, 2, 2, 2, 3]);
+        let rounds = self.random.pick(&[1, 1, 1, 1, 1, 1, 1, 2, 2, 3]);
         for _ in 0..rounds {
             self.storm()?;
             self.calm()?;
             self.observe(checks::after_calm)?;
-            self.link_again()?;
+            if !self.oracle.adopted.is_empty() || self.random.one_in(3) {
+                self.link_again()?;
+            }
             self.coverage.count("rounds of storm and calm");
         }
         (0..self.devices.len()).for_each(|device| self.count_disk(device));
@@ -309,7 +313,7 @@ impl World {
 
     fn storm(&mut self) -> Result<(), Violation> {
         self.is_calm = false;
-        self.actions_left = self.random.between(24, 64) as u32;
+        self.actions_left = self.random.between(20, 48) as u32;
         self.plan(0, Event::Act);
         while self.actions_left > 0 && self.step()? {}
         Ok(())

@@ -227,6 +227,11 @@ impl Disk {
         lock(&self.state).die(end, random);
     }
 
+    /// Nobody will look at it any more: what is still written, as at the closing of its files, is lost.
+    pub(crate) fn abandon(&self) {
+        lock(&self.state).left.get_or_insert_default();
+    }
+
     /// Puts what the dead node left into its folder.
     pub(crate) fn settle(&self) {
         let mut state = lock(&self.state);

@@ -109,7 +109,7 @@ impl World {
         self.note(&frame);
         self.tell_device(id, LinkInput::Frame(frame))?;
         let device = self.links.get(&id).filter(|link| link.device_end.is_some()).map(|link| link.device);
-        match device.filter(|_| self.random.one_in(16)) {
+        match device.filter(|_| self.random.one_in(48)) {
             Some(device) => self.check(checks::BELIEVED, |world| checks::of_device(world, device)),
             None => Ok(()),
         }
