@@ -443,6 +443,7 @@ impl RelaySession {
         // A clock set back must not silence the timers until it has caught up.
         self.heard = self.heard.min(now);
         self.began = self.began.min(now);
+        self.pushed = self.pushed.map(|pushed| pushed.min(now));
         let deadline = match self.phase {
             Phase::Closed => return,
             Phase::Open => self.settle_open(now),
@@ -456,8 +457,7 @@ impl RelaySession {
     fn settle_open(&mut self, now: Timestamp) -> Timestamp {
         let idle_at = self.heard.plus_millis(LINK_IDLE_MS_MAX);
         // While batches come, each moves the end of the log: one word about it at the end will do.
-        let quiet_at =
-            self.pushed.map(|pushed| pushed.min(now).plus_millis(REACHED_MS)).filter(|at| *at > now);
+        let quiet_at = self.pushed.map(|pushed| pushed.plus_millis(REACHED_MS)).filter(|at| *at > now);
         let is_quiet = self.appending.is_empty() && quiet_at.is_none();
         if let Some(excluding) = self.device {
             self.outbox.settle(excluding, is_quiet, &mut self.outputs);

@@ -132,6 +132,17 @@ fn a_device_never_gets_its_own_incarnations_batches_and_its_cursor_passes_them()
 }
 
 #[test]
+fn a_clock_set_back_keeps_no_cursor_from_passing_a_devices_own_batches() {
+    let mut world = recorded();
+    world.connect(0);
+    world.run_until_quiet();
+    assert_eq!(world.phones[0].spaces[&space(1)].cursor, None, "they came a moment ago");
+    world.set_clocks_back(365 * 24 * 3_600_000);
+    world.run_for(10_000);
+    assert_eq!(world.phones[0].spaces[&space(1)].cursor.map(|cursor| cursor.offset), Some(4));
+}
+
+#[test]
 fn a_new_incarnation_gets_what_the_earlier_one_wrote() {
     let mut world = recorded();
     sync(&mut world, 0);
