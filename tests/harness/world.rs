@@ -21,6 +21,7 @@ mod meetings;
 mod oracle;
 pub(crate) mod random;
 mod relay;
+mod sticks;
 mod template;
 mod watch;
 mod wire;
@@ -37,7 +38,7 @@ use tempfile::TempDir;
 pub use checks::INVARIANTS;
 pub use coverage::{Coverage, Group};
 pub use double::Double;
-pub use many::{Plan, Report, many, replay_command};
+pub use many::{Plan, Report, doubles, many, replay_command};
 
 use authority::{Authority, Rogue};
 use clock::NodeClock;
@@ -130,6 +131,8 @@ pub struct World {
     rogue: Rogue,
     /// How many batches of either the relay has taken since its folder was last replaced.
     brought: (usize, usize),
+    /// Bundles that are on their way.
+    sticks: Vec<sticks::Stick>,
     oracle: Oracle,
     coverage: Coverage,
     double: Double,
@@ -158,7 +161,12 @@ fn draw_devices(random: &mut Random) -> i64 {
 
 /// Runs the world of one seed to its end, whatever happens.
 pub fn run(seed: u64, double: Double) -> Outcome {
-    let mut world = World::new(seed, double);
+    run_of(seed, double, None)
+}
+
+/// The same, with so many phones: that is another world than the one of the seed alone.
+pub fn run_of(seed: u64, double: Double, devices: Option<u8>) -> Outcome {
+    let mut world = World::new(seed, double, devices);
     let result = catch_unwind(AssertUnwindSafe(|| world.live()));
     let violation = match result {
         Ok(result) => result.err(),
@@ -174,7 +182,7 @@ pub fn run(seed: u64, double: Double) -> Outcome {
 }
 
 impl World {
-    fn new(seed: u64, double: Double) -> Self {
+    fn new(seed: u64, double: Double, devices: Option<u8>) -> Self {
         let mut random = Random::new(seed);
         let time = Arc::new(AtomicI64::new(BEGIN_MS));
         // Memory that looks like files: what is in it survives a process, and costs no disk.
@@ -192,7 +200,7 @@ impl World {
         let rogue = Rogue::new(&mut random, spaces[0]);
         authority.admit(&mut random, rogue.identity.device(), 0, &spaces[..1]);
         relay.take_in(&authority.batches).unwrap();
-        let count = draw_devices(&mut random);
+        let count = devices.map_or_else(|| draw_devices(&mut random), i64::from);
         let device = |number: i64| {
             let organisation = random.below(2);
             // The first organisation's devices are in its own space too.
@@ -217,6 +225,7 @@ impl World {
             authority,
             rogue,
             brought: (0, 0),
+            sticks: Vec::new(),
             oracle: Oracle::default(),
             coverage: Coverage::default(),
             double,
@@ -349,6 +358,7 @@ impl World {
             self.devices[device].disk.heal();
             self.devices[device].is_away = false;
             self.start_device(device)?;
+            self.update_program(device)?;
             self.admit(device)?;
         }
         if self.random.one_in(2) {

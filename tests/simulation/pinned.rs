@@ -1,4 +1,5 @@
-//! Seeds that once found something, each with what it was.
+//! Seeds that once found something, each with what it was. They are the worlds that found it for as
+//! long as worlds are drawn as they were then; what was wrong in the product has a test beside it too.
 
 /// The seed, and what was wrong.
 pub(crate) const SEEDS: &[(u64, &str)] = &[

@@ -7,14 +7,19 @@
 
 use std::process::ExitCode;
 
-use harness::world::{Double, Plan, many};
+use harness::world::{Double, Plan, doubles, many};
 
-const USAGE: &str = "simulate [--from SEED] [--seeds COUNT] [--cores COUNT] [--double NAME]
---double runs a wrong relay or wrong phones, until the first world that catches it";
+const USAGE: &str = "simulate [--from SEED] [--seeds COUNT] [--cores COUNT] [--devices COUNT] [--double NAME]
+--devices says how many phones each world has, at least 3
+--double runs a wrong relay or wrong phones, until the first world that catches it; all of them each";
 
 fn main() -> ExitCode {
     match plan() {
-        Some(plan) => {
+        Some((plan, true)) => match doubles(plan, |line| println!("{line}")) {
+            0 => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        },
+        Some((plan, false)) => {
             let report = many(plan, |line| println!("{line}"));
             println!("{report}");
             let is_wrong = plan.double != Double::Honest;
@@ -28,8 +33,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn plan() -> Option<Plan> {
+/// What is to be run, and whether with every wrong double.
+fn plan() -> Option<(Plan, bool)> {
     let mut plan = Plan { from: 0, seeds: 1_000, ..Plan::default() };
+    let mut is_all = false;
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next()?;
@@ -37,11 +44,13 @@ fn plan() -> Option<Plan> {
             "--from" => plan.from = value.parse().ok()?,
             "--seeds" => plan.seeds = value.parse().ok()?,
             "--cores" => plan.cores = value.parse().ok()?,
+            "--devices" => plan.devices = Some(value.parse().ok().filter(|count| *count >= 3)?),
+            "--double" if value == "all" => is_all = true,
             "--double" => {
                 plan.double = *Double::WRONG.iter().find(|double| format!("{double:?}") == value)?;
             }
             _ => return None,
         }
     }
-    Some(plan)
+    Some((plan, is_all))
 }

@@ -198,6 +198,9 @@ pub(super) fn of_device(world: &World, number: usize) -> Checked {
                 continue;
             }
             if batch.offset <= cursor.offset && read(store.offset_of(space, batch.batch.id()))?.is_none() {
+                if read(store.counts())?.set_aside > 0 {
+                    return Ok(());
+                }
                 let (at, offset) = (cursor.offset, batch.offset);
                 return broken(CURSOR, format!("device {number} stands at {at} without batch {offset}"));
             }

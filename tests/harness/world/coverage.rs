@@ -30,6 +30,9 @@ pub enum Group {
 const WORK: &[&str] = &[
     "actions",
     "alerts raised",
+    "bundles read by a phone",
+    "bundles read by the relay",
+    "bundles written",
     "batches acknowledged",
     "changes recorded",
     "commits of the log",
@@ -62,6 +65,8 @@ const FAULTS: &[&str] = &[
     "answers of the relay that its disk failed",
     "batches of nonsense by a member",
     "bits flipped on the way to the relay",
+    "bundles spoiled",
+    "bundles torn",
     "calms that begin with links nobody knows to be dead",
     "clock jumps of a device",
     "clock jumps of the relay",
@@ -72,6 +77,7 @@ const FAULTS: &[&str] = &[
     "devices killed while they met another",
     "devices killed while they started",
     "devices killed while they wrote",
+    "devices killed while they wrote or read a bundle",
     "devices that did not start because their disk failed",
     "devices that never return",
     "databases rolled back, and another token beside them",
@@ -102,8 +108,10 @@ const STATES: &[&str] = &[
     "batches that came again and were held",
     "batches from a phone that are in quarantine",
     "batches from a phone that wait",
+    "bundles read up to where they were harmed",
     "links cut because a device's standing changed",
     "links replaced by a newer one",
+    "programs updated, for a batch that was set aside",
 ];
 
 /// Frames by their type, as `PROTOCOL.md` lists them.

@@ -1,5 +1,8 @@
 //! What goes wrong in a storm.
 
+use barid_core::store::Store;
+use rusqlite::Connection;
+
 use super::clock::TEN_YEARS_MS;
 use super::device::DATABASE;
 use super::disk::{End, Fault};
@@ -59,7 +62,8 @@ impl World {
         let device = self.random.below(self.devices.len());
         match which {
             0..=7 => self.cut_any(),
-            8..=13 => self.walk(device),
+            8..=11 => self.walk(device),
+            12..=13 => self.carry_stick(device)?,
             14..=17 => self.turn_clock(device),
             18..=21 => {
                 self.coverage.count("devices killed between steps");
@@ -279,6 +283,22 @@ impl World {
             let after_ms = self.random.between(0, 20_000);
             self.plan(after_ms, Event::StartDevice(device));
         }
+    }
+
+    /// A phone that died twice at one batch has set it aside, until another version of its program tries
+    /// it again: that version comes.
+    pub(super) fn update_program(&mut self, number: usize) -> Result<(), Violation> {
+        let count = |store: &Store| store.counts().map_or(0, |counts| counts.set_aside);
+        if self.devices[number].store.as_ref().map_or(0, count) == 0 {
+            return Ok(());
+        }
+        self.coverage.count("programs updated, for a batch that was set aside");
+        self.kill_device(number);
+        let path = self.devices[number].disk.path(DATABASE);
+        let connection = Connection::open(path).expect("a phone's database");
+        connection.execute("UPDATE suspect SET version = 'the one before'", ()).expect("it is there");
+        drop(connection);
+        self.start_device(number)
     }
 
     pub(super) fn start_device(&mut self, number: usize) -> Result<(), Violation> {

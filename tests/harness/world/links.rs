@@ -308,7 +308,7 @@ impl World {
     }
 
     /// What the server does when its log fails: it says so to the one link and goes on.
-    fn or_failed<T>(&mut self, result: Result<T, LogError>, instead: T) -> Result<T, Violation> {
+    pub(super) fn or_failed<T>(&mut self, result: Result<T, LogError>, instead: T) -> Result<T, Violation> {
         match result {
             Ok(value) => Ok(value),
             Err(_) if self.relay.disk.is_dead() || self.relay.disk.take_has_failed() => {

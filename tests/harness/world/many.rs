@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use super::{Coverage, Double, Group, INVARIANTS, Outcome, run};
+use super::{Coverage, Double, Group, INVARIANTS, Outcome, run_of};
 
 /// Which worlds are run.
 #[derive(Debug, Clone, Copy)]
@@ -18,12 +18,14 @@ pub struct Plan {
     pub cores: usize,
     /// What is wrong on purpose; then the first world that finds it is the last.
     pub double: Double,
+    /// How many phones each has, if the seed is not to say.
+    pub devices: Option<u8>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { from: 0, seeds: 0, cores, double: Double::Honest }
+        Self { from: 0, seeds: 0, cores, double: Double::Honest, devices: None }
     }
 }
 
@@ -57,7 +59,7 @@ pub fn many(plan: Plan, tell: impl Fn(String) + Sync) -> Report {
             if seed >= plan.from + plan.seeds {
                 break;
             }
-            let outcome = run(seed, plan.double);
+            let outcome = run_of(seed, plan.double, plan.devices);
             coverage.merge(&outcome.coverage);
             worlds += 1;
             if let Some(violation) = &outcome.violation {
@@ -82,6 +84,23 @@ pub fn many(plan: Plan, tell: impl Fn(String) + Sync) -> Report {
     let (worlds, coverage, mut violations) = gathered.into_inner().expect("nobody panicked");
     violations.sort_by_key(|outcome| outcome.seed);
     Report { worlds, coverage, violations, elapsed: begin.elapsed() }
+}
+
+/// Runs every wrong double until a world catches it, and tells with which seed; how many none caught.
+pub fn doubles(plan: Plan, tell: impl Fn(String) + Sync) -> usize {
+    let mut uncaught = 0;
+    for double in Double::WRONG {
+        let report = many(Plan { double, ..plan }, |_| {});
+        let caught = report.violations.first();
+        match caught.and_then(|outcome| Some((outcome.seed, outcome.violation.as_ref()?))) {
+            Some((seed, violation)) => tell(format!("{double:?}: seed {seed}: {}", violation.checker)),
+            None => {
+                tell(format!("{double:?}: not caught in {} worlds", report.worlds));
+                uncaught += 1;
+            }
+        }
+    }
+    uncaught
 }
 
 impl fmt::Display for Report {

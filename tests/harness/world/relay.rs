@@ -401,6 +401,20 @@ impl Relay {
         }
     }
 
+    /// Its key.
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Appends what a bundle brings, as `barid bundle import` does: nobody is answered.
+    pub(crate) fn take_bundle(&mut self, batches: Vec<SealedBatch>) -> Result<(), LogError> {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        let sound: Vec<_> = batches.into_iter().filter_map(|batch| verify(batch).ok()).collect();
+        running
+            .writer
+            .transact(|append| sound.iter().try_for_each(|batch| append.batch(batch).map(|_judged| ())))
+    }
+
     /// Every space's newest offset, as the writer knows it.
     pub(crate) fn heads(&self) -> Vec<(SpaceId, u64)> {
         let Some(running) = &self.running else { return Vec::new() };

@@ -20,6 +20,7 @@ const STEPS: &[Step] = &[
     ("dashboard", dashboard_checks),
     ("clippy", || run(cargo(&["clippy"]).args(EVERYTHING).args(["--all-targets", "--", "-D", "warnings"]))),
     ("test", rust_tests),
+    ("simulation", simulation),
     ("fuzz", fuzz),
     ("docs", || {
         run(cargo(&["doc"])
@@ -101,6 +102,14 @@ fn rust_tests() -> Result<(), String> {
         .args(EVERYTHING)
         .env("PROPTEST_RNG_SEED", "1")
         .env("BARID", built("debug").join("barid")))
+}
+
+/// What fits eight minutes on two cores; a hundred thousand worlds are a command of their own, in the
+/// README of the tests.
+fn simulation() -> Result<(), String> {
+    run(cargo(&["build"]).args(EVERYTHING))?;
+    let simulate = built("debug").join("simulate").to_string_lossy().into_owned();
+    run(&mut program(&simulate, &["--seeds", "3000"], "."))
 }
 
 /// Half a minute for every door, side by side on two cores, within about four minutes. The long run is
