@@ -3,9 +3,13 @@
 //! A word is indexed twice: folded (hamza, alef, ya, ta marbuta, marks, digits, case all made equal)
 //! and stemmed (without article, conjunction and the commonest endings, after Lucene's light10). A
 //! query asks for either, so a word is found with or without its article.
+//!
+//! What a letter folds to is decided by Unicode's tables and a few rules, and looked up once: nearly every
+//! letter that is ever typed comes before U+0700, and of those the answers are kept.
 
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+use std::sync::LazyLock;
+
+use unicode_normalization::char::{decompose_compatible, is_combining_mark};
 
 /// Letters of one token that are indexed; nobody types more, and an index need not hold more.
 const TOKEN_CHARS_MAX: usize = 48;
@@ -18,12 +22,53 @@ const SUFFIXES: [&str; 8] = ["ها", "ان", "ات", "ون", "ين", "يه", "ه
 
 /// Makes equal what is typed differently: `الأَطْفَال`, `الاطفال` and `الاطفـال` become one.
 pub fn arabic_fold(text: &str) -> String {
-    // Decomposing first turns every hamza carrier into its letter and a mark, which is then dropped.
-    text.nfkd()
-        .filter(|c| !is_combining_mark(*c) && !is_invisible(*c))
-        .map(fold_letter)
-        .flat_map(char::to_lowercase)
-        .collect()
+    let mut folded = String::with_capacity(text.len());
+    for_each_folded(text, |letter, _| folded.push(letter));
+    folded
+}
+
+/// Calls `take` with each folded letter, and with whether it belongs to a word.
+fn for_each_folded(text: &str, mut take: impl FnMut(char, bool)) {
+    let table: &[Fold] = &FOLDS;
+    for letter in text.chars() {
+        match table.get(letter as usize) {
+            Some(Fold::Nothing) => {}
+            Some(Fold::To { letter, is_word }) => take(*letter, *is_word),
+            Some(Fold::Many) | None => fold_by_rule(letter, |letter| take(letter, letter.is_alphanumeric())),
+        }
+    }
+}
+
+/// What one letter folds to.
+#[derive(Debug, Clone, Copy)]
+enum Fold {
+    Nothing,
+    To { letter: char, is_word: bool },
+    Many,
+}
+
+/// Latin, Greek, Cyrillic, Hebrew, Arabic.
+static FOLDS: LazyLock<Vec<Fold>> = LazyLock::new(|| {
+    let fold = |letter: char| {
+        let mut folded = Vec::new();
+        fold_by_rule(letter, |letter| folded.push(letter));
+        match folded[..] {
+            [] => Fold::Nothing,
+            [letter] => Fold::To { letter, is_word: letter.is_alphanumeric() },
+            _ => Fold::Many,
+        }
+    };
+    ('\0'..'\u{700}').map(fold).collect()
+});
+
+fn fold_by_rule(letter: char, mut take: impl FnMut(char)) {
+    // Decomposing turns every hamza carrier into its letter and a mark, which is then dropped. That it
+    // would also put marks in order is no matter.
+    decompose_compatible(letter, |part| {
+        if !is_combining_mark(part) && !is_invisible(part) {
+            fold_letter(part).to_lowercase().for_each(&mut take);
+        }
+    });
 }
 
 /// Tatweel, joiners and marks of direction, which are seen by nobody who searches.
@@ -74,12 +119,23 @@ pub fn light_stem(folded: &str) -> &str {
 
 /// Calls `take` with each folded word.
 fn for_each_word(text: &str, mut take: impl FnMut(&str)) {
-    let folded = arabic_fold(text);
-    for word in folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
-        match word.char_indices().nth(TOKEN_CHARS_MAX) {
-            Some((end, _)) => take(&word[..end]),
-            None => take(word),
+    let (mut word, mut letters) = (String::with_capacity(64), 0);
+    for_each_folded(text, |letter, is_word| match is_word {
+        true if letters < TOKEN_CHARS_MAX => {
+            word.push(letter);
+            letters += 1;
         }
+        true => {}
+        false => {
+            if letters > 0 {
+                take(&word);
+            }
+            word.clear();
+            letters = 0;
+        }
+    });
+    if letters > 0 {
+        take(&word);
     }
 }
 
@@ -146,6 +202,31 @@ mod tests {
         }
     }
 
+    /// Unicode's own functions on the whole text, as slowly as they are.
+    #[test]
+    fn every_letter_folds_as_the_rules_say_on_its_own_and_among_others() {
+        use unicode_normalization::UnicodeNormalization;
+        let by_rule = |text: &str| -> String {
+            let marks_gone = text.nfkd().filter(|c| !is_combining_mark(*c) && !is_invisible(*c));
+            marks_gone.map(fold_letter).flat_map(char::to_lowercase).collect()
+        };
+        for letter in '\0'..='\u{1ffff}' {
+            let text = String::from(letter);
+            assert_eq!(arabic_fold(&text), by_rule(&text), "{letter:?}");
+        }
+        let all: String = ('\u{20}'..'\u{3100}').chain('\u{f900}'..'\u{ffff}').collect();
+        let backwards: String = all.chars().rev().collect();
+        for text in [&all, &backwards] {
+            assert_eq!(arabic_fold(text), by_rule(text));
+            let folded = by_rule(text);
+            let words = folded.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+            let cut = words.map(|word| word.chars().take(TOKEN_CHARS_MAX).collect::<String>());
+            let mut found = Vec::new();
+            for_each_word(text, |word| found.push(word.to_owned()));
+            assert_eq!(found, cut.collect::<Vec<_>>());
+        }
+    }
+
     #[test]
     fn the_article_and_the_commonest_endings_fall() {
         for (word, stem) in [
@@ -181,7 +262,8 @@ mod tests {
         for typed in ["\"", "a\" OR \"b", "NEAR(a b)", "text:x*", "-a", "(", ")", "*", "a^2", "\0a"] {
             let expression = match_expression(typed);
             let connection = rusqlite::Connection::open_in_memory().unwrap();
-            connection.execute_batch("CREATE VIRTUAL TABLE t USING fts5 (text, detail = none)").unwrap();
+            let table = "CREATE VIRTUAL TABLE t USING fts5 (text, detail = none, tokenize = 'ascii')";
+            connection.execute_batch(table).unwrap();
             if let Some(expression) = expression {
                 let found: Result<i64, _> =
                     connection.query_row("SELECT count(*) FROM t WHERE t MATCH ?1", [&expression], |row| {

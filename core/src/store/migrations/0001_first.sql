@@ -133,9 +133,10 @@ CREATE TABLE record_entry (
     PRIMARY KEY (record, chain, seq)
 ) STRICT, WITHOUT ROWID;
 
--- Words: folded, with and without their article and endings. rowid = record.id
+-- Words: folded, with and without their article and endings, and nothing else but spaces between them, so
+-- that the simplest tokenizer does. rowid = record.id
 CREATE VIRTUAL TABLE record_text USING fts5 (
-    text, content = '', contentless_delete = 1, detail = none, tokenize = 'unicode61 remove_diacritics 0'
+    text, content = '', contentless_delete = 1, detail = none, tokenize = 'ascii'
 );
 
 -- Places, rounded outwards to 32 bits. id = record.id
