@@ -109,11 +109,11 @@ pub use create::{EditError, create};
 #[cfg(test)]
 pub(crate) use encode::write_chunk as write_unchecked;
 pub use encode::{EncodeError, NewChange, encode, encode_with_hash};
-pub use fold::{Conflict, ConflictValue, FoldError, Folded, Origin, fold_one};
+pub use fold::{Conflict, ConflictValue, FirstFolded, FoldError, Folded, Origin, fold_first, fold_one};
 pub use merge::{Document, MergeError};
 pub use reauthor::{Moved, ReauthorError, reauthor};
 pub use rule::Violation;
-pub use scan::{ScanError, scan};
+pub use scan::{ScanError, is_first, scan};
 
 /// The root key of the capture value: one map of the fields that are captured once.
 pub const CAPTURE_KEY: &str = "@";

@@ -67,30 +67,46 @@ pub enum FoldError {
     NotFirst,
 }
 
+/// What the first change of a record shows when it is alone, lent by the change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FirstFolded<'a> {
+    /// The capture, overlaid by the root keys; without the reserved keys.
+    pub fields: BTreeMap<&'a str, &'a Value>,
+    /// Whether the record is withdrawn.
+    pub withdrawn: bool,
+    /// Who made it.
+    pub origin: Origin,
+}
+
 /// Folds a record whose history is this one first change.
-pub fn fold_one(change: &Change) -> Result<Folded, FoldError> {
+pub fn fold_first(change: &Change) -> Result<FirstFolded<'_>, FoldError> {
     if !change.deps.is_empty() {
         return Err(FoldError::NotFirst);
     }
-    let mut fields = Fields::new();
+    let mut fields = BTreeMap::new();
     let mut withdrawn = false;
     // `@` sorts before letters and after digits, so overlaying must not rely on the order.
     let capture = change.ops.iter().find(|op| op.key == CAPTURE_KEY);
     if let Some(Some(Value::Map(captured))) = capture.map(|op| &op.value) {
-        fields.clone_from(captured);
+        fields.extend(captured.iter().map(|(name, value)| (name.as_str(), value)));
     }
     for op in &change.ops {
         match (op.key.as_str(), &op.value) {
             (CAPTURE_KEY, _) | (_, None) => {}
             (WITHDRAWN_KEY, Some(value)) => withdrawn = *value == Value::Bool(true),
             (key, Some(value)) => {
-                fields.insert(key.to_owned(), value.clone());
+                fields.insert(key, value);
             }
         }
     }
-    let origin = Origin { actor: change.actor, time: change.time };
+    Ok(FirstFolded { fields, withdrawn, origin: Origin { actor: change.actor, time: change.time } })
+}
+
+/// The same, to be kept.
+pub fn fold_one(change: &Change) -> Result<Folded, FoldError> {
+    let FirstFolded { fields, withdrawn, origin } = fold_first(change)?;
     Ok(Folded {
-        fields,
+        fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value.clone())).collect(),
         withdrawn,
         conflicts: Vec::new(),
         created: origin,

@@ -47,6 +47,7 @@ proptest! {
         apply(&mut automerge, &raw);
         prop_assert_eq!(encode(&rewritten(&change)).unwrap(), theirs);
 
+        prop_assert!(is_first(&raw));
         let folded = fold_one(&change).unwrap();
         let document = Document::from_changes([&raw[..]]).unwrap();
         prop_assert_eq!(&folded, &document.fold());
@@ -78,6 +79,7 @@ proptest! {
                     });
                     if let Some(raw) = replica.ours.edit(by, time, &puts).unwrap() {
                         let change = scan(&raw).unwrap();
+                        prop_assert!(!is_first(&raw));
                         prop_assert_eq!(&encode(&rewritten(&change)).unwrap(), &raw);
                         let theirs =
                             automerge_writes(&replica.automerge, by, time, &change.ops).unwrap();

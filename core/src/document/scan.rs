@@ -92,6 +92,13 @@ pub(super) fn scan_first(bytes: &[u8]) -> Result<(Change, usize), ScanError> {
     Ok((change, chunk.len()))
 }
 
+/// Whether a change that was scanned before builds on nothing: what comes first in it says so.
+pub fn is_first(scanned: &[u8]) -> bool {
+    let mut reader = Reader::new(scanned);
+    let deps = reader.take(9).and_then(|_| reader.uleb()).and_then(|_| reader.uleb());
+    deps == Ok(0)
+}
+
 fn uleb_len(value: usize) -> usize {
     (usize::BITS - value.leading_zeros()).max(1).div_ceil(7) as usize
 }

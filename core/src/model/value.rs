@@ -135,7 +135,9 @@ impl Value {
             return Err(ValueError::Trailing);
         }
         // Shortest lengths and sorted keys have many corners; writing again settles all of them.
-        if value.to_cbor() != bytes {
+        let mut written = Vec::with_capacity(bytes.len());
+        write(&value, &mut Encoder::new(&mut written));
+        if written != bytes {
             return Err(ValueError::NotDeterministic);
         }
         Ok(value)
@@ -144,8 +146,13 @@ impl Value {
 
 /// The deterministic form of a record's fields: a map.
 pub fn fields_to_cbor(fields: &Fields) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(fields.len() * 24);
-    write_map(fields, &mut Encoder::new(&mut bytes));
+    entries_to_cbor(fields.iter().map(|(name, value)| (name.as_str(), value)))
+}
+
+/// The same of fields that are lent, each name once.
+pub fn entries_to_cbor<'a>(fields: impl ExactSizeIterator<Item = (&'a str, &'a Value)>) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(64 + fields.len() * 32);
+    write_entries(fields.collect(), &mut Encoder::new(&mut bytes));
     bytes
 }
 
@@ -158,9 +165,8 @@ pub fn fields_from_cbor(bytes: &[u8]) -> Result<Fields, ValueError> {
 }
 
 /// Keys sort as RFC 8949 asks: by their encoded bytes, so shorter names come first.
-fn write_map(fields: &Fields, encoder: &mut Encoder<&mut Vec<u8>>) {
-    let mut entries: Vec<_> = fields.iter().collect();
-    entries.sort_by(|(a, _), (b, _)| (a.len(), a.as_bytes()).cmp(&(b.len(), b.as_bytes())));
+fn write_entries(mut entries: Vec<(&str, &Value)>, encoder: &mut Encoder<&mut Vec<u8>>) {
+    entries.sort_unstable_by(|(a, _), (b, _)| (a.len(), a.as_bytes()).cmp(&(b.len(), b.as_bytes())));
     written(encoder.map(entries.len() as u64));
     for (name, value) in entries {
         written(encoder.str(name));
@@ -184,7 +190,10 @@ fn write(value: &Value, encoder: &mut Encoder<&mut Vec<u8>>) {
             }
             return;
         }
-        Value::Map(fields) => return write_map(fields, encoder),
+        Value::Map(fields) => {
+            let entries = fields.iter().map(|(name, value)| (name.as_str(), value));
+            return write_entries(entries.collect(), encoder);
+        }
     });
 }
 

@@ -17,7 +17,7 @@ use super::merge::{Place, Target};
 use super::outgoing::{PendingRow, SEALED_RAW_LEN};
 use super::row;
 use crate::batch::{ANCESTOR_HEAD_LEN, AncestorEntry, BODY_HEAD_LEN, Entry, Lane, SealedBatch};
-use crate::document::{Change, scan};
+use crate::document::{Change, is_first, scan};
 use crate::id::{ChangeHash, DeviceId, Incarnation, RecordId, SpaceId};
 use crate::identity::Identity;
 use crate::limits::BATCH_ENTRIES_MAX;
@@ -75,10 +75,11 @@ impl Writing<'_> {
     ) -> Result<(), StoreError> {
         for pending in pending {
             let Some(kind) = &pending.kind else { continue };
-            let change = scan(&pending.body).map_err(|_| StoreError::Unreadable("a pending change"))?;
-            if change.deps.is_empty() {
+            // Nearly all that is recorded is new records, and these build on nothing.
+            if is_first(&pending.body) {
                 continue;
             }
+            let change = scan(&pending.body).map_err(|_| StoreError::Unreadable("a pending change"))?;
             let target = Target { space: space.0, space_id: space.1, kind, record: pending.record };
             let Some(row) = row::find_row(self.transaction, space.0, kind, pending.record)? else { continue };
             self.owe_beyond(identity, &target, lane, row, change.deps)?;

@@ -14,7 +14,7 @@ use super::observe::Changed;
 use super::row::{self, Columns};
 use super::{Inner, Writing};
 use crate::batch::{Body, BodyEntry, Entry, SealedBatch};
-use crate::document::{self, Document, Folded, MergeError, fold_one};
+use crate::document::{self, Document, Folded, MergeError, fold_first};
 use crate::id::{RecordId, SpaceId};
 
 /// Opened bodies that are kept, for changes that are read one by one.
@@ -198,9 +198,9 @@ impl Writing<'_> {
         raw: &[u8],
         place: Place,
     ) -> Result<Outcome, StoreError> {
-        if let Ok(folded) = fold_one(change) {
+        if let Ok(folded) = fold_first(change) {
             let kind = self.inner.kind(target.kind);
-            let columns = Columns::new(&folded, &kind, chain, chain);
+            let columns = Columns::new(&folded.into(), &kind, chain, chain);
             let (space, id) = (target.space, target.record);
             if let Some(row) = row::insert(self.transaction, space, target.kind, id, &columns, self.revision)?
             {
@@ -291,7 +291,7 @@ impl Writing<'_> {
     pub(super) fn columns(&mut self, folded: &Folded, kind: &str) -> Result<Columns, StoreError> {
         let created_by = self.actors.chain(self.transaction, folded.created.actor)?;
         let updated_by = self.actors.chain(self.transaction, folded.updated.actor)?;
-        Ok(Columns::new(folded, &self.inner.kind(kind), created_by, updated_by))
+        Ok(Columns::new(&folded.into(), &self.inner.kind(kind), created_by, updated_by))
     }
 }
 

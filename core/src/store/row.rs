@@ -1,13 +1,15 @@
 //! The row of a record: what its folded fields become, and how it reads back.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::error::StoreError;
 use super::search;
 use crate::clock::Timestamp;
-use crate::document::Folded;
+use crate::document::{FirstFolded, Folded};
 use crate::id::{DeviceId, OrganisationId, RecordId, SpaceId};
-use crate::model::value::{fields_from_cbor, fields_to_cbor};
+use crate::model::value::{entries_to_cbor, fields_from_cbor};
 use crate::model::{Fields, Kind, Value};
 
 /// A record as it is now.
@@ -124,44 +126,76 @@ pub(super) struct Columns {
     conflicts: u32,
 }
 
-impl Columns {
-    /// `created_by` and `updated_by` are the chains behind the folded origins.
-    pub(super) fn new(folded: &Folded, kind: &Kind, created_by: i64, updated_by: i64) -> Self {
-        let fields = &folded.fields;
-        let time = kind.time.as_ref().and_then(|name| fields.get(name)).and_then(Value::as_int);
-        let state = kind.state.as_ref().and_then(|name| fields.get(name)).and_then(Value::as_text);
+/// What a record's changes show, lent by them.
+pub(super) struct Shown<'a> {
+    fields: BTreeMap<&'a str, &'a Value>,
+    withdrawn: bool,
+    conflicts: u32,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl<'a> From<&'a Folded> for Shown<'a> {
+    fn from(folded: &'a Folded) -> Self {
         Self {
-            time: time.unwrap_or(folded.created.time.as_millis()),
-            place: place(fields, kind),
-            state: state.map(str::to_owned),
-            words: words(fields, kind),
-            created_by,
-            created_at: folded.created.time.as_millis(),
-            updated_by,
-            updated_at: folded.updated.time.as_millis(),
+            fields: folded.fields.iter().map(|(name, value)| (name.as_str(), value)).collect(),
             withdrawn: folded.withdrawn,
             conflicts: folded.conflicts.len() as u32,
-            fields: fields_to_cbor(fields),
+            created_at: folded.created.time,
+            updated_at: folded.updated.time,
+        }
+    }
+}
+
+impl<'a> From<FirstFolded<'a>> for Shown<'a> {
+    fn from(FirstFolded { fields, withdrawn, origin }: FirstFolded<'a>) -> Self {
+        Self { fields, withdrawn, conflicts: 0, created_at: origin.time, updated_at: origin.time }
+    }
+}
+
+impl Shown<'_> {
+    fn find(&self, name: &str) -> Option<&Value> {
+        self.fields.get(name).copied()
+    }
+}
+
+impl Columns {
+    /// `created_by` and `updated_by` are the chains behind the folded origins.
+    pub(super) fn new(shown: &Shown<'_>, kind: &Kind, created_by: i64, updated_by: i64) -> Self {
+        let time = kind.time.as_ref().and_then(|name| shown.find(name)).and_then(Value::as_int);
+        let state = kind.state.as_ref().and_then(|name| shown.find(name)).and_then(Value::as_text);
+        Self {
+            time: time.unwrap_or(shown.created_at.as_millis()),
+            place: place(shown, kind),
+            state: state.map(str::to_owned),
+            words: words(shown, kind),
+            created_by,
+            created_at: shown.created_at.as_millis(),
+            updated_by,
+            updated_at: shown.updated_at.as_millis(),
+            withdrawn: shown.withdrawn,
+            conflicts: shown.conflicts,
+            fields: entries_to_cbor(shown.fields.iter().map(|(name, value)| (*name, *value))),
         }
     }
 }
 
 /// A place on Earth, if both degrees are there and possible.
-fn place(fields: &Fields, kind: &Kind) -> Option<(f64, f64)> {
+fn place(shown: &Shown<'_>, kind: &Kind) -> Option<(f64, f64)> {
     let (lat, lon) = kind.place.as_ref()?;
     let degrees = |name: &String, limit: f64| {
-        fields.get(name).and_then(Value::as_number).filter(|degrees| degrees.abs() <= limit)
+        shown.find(name).and_then(Value::as_number).filter(|degrees| degrees.abs() <= limit)
     };
     Some((degrees(lat, 90.0)?, degrees(lon, 180.0)?))
 }
 
 /// What the record is found by.
-fn words(fields: &Fields, kind: &Kind) -> String {
+fn words(shown: &Shown<'_>, kind: &Kind) -> String {
     match &kind.searched {
         Some(names) => {
-            search::index_text(names.iter().filter_map(|name| fields.get(name)).filter_map(Value::as_text))
+            search::index_text(names.iter().filter_map(|name| shown.find(name)).filter_map(Value::as_text))
         }
-        None => search::index_text(fields.values().filter_map(Value::as_text)),
+        None => search::index_text(shown.fields.values().filter_map(|value| value.as_text())),
     }
 }
 
