@@ -27,6 +27,8 @@ use crate::store::{IngestError, StoppedBy, Store, StoreError};
 pub enum LinkInput {
     /// A frame came in, whole.
     Frame(Vec<u8>),
+    /// Several frames came in, in this order. What they acknowledge is written down with one commit.
+    Frames(Vec<Vec<u8>>),
     /// Something was recorded on this device.
     LocalChange,
     /// The time asked for by [`Link::wake_at`] has come.
@@ -62,6 +64,9 @@ pub struct Link {
     /// that goes into quarantine.
     has_more: bool,
     closed: Option<CloseReason>,
+    /// What the relay holds, and is not written down yet. If that never happens, it is sent again and
+    /// acknowledged again.
+    acknowledged: Vec<BatchId>,
     /// What the file was called when the link began.
     incarnation: Incarnation,
     /// What the relay holds of this device's chains, where that is not what was thought.
@@ -107,6 +112,7 @@ impl Link {
             revoked: false,
             has_more: false,
             closed: None,
+            acknowledged: Vec::new(),
             incarnation,
             own_at_relay: BTreeMap::new(),
             left: BTreeSet::new(),
@@ -120,6 +126,14 @@ impl Link {
     pub fn handle(&mut self, input: LinkInput, now: Timestamp) -> Result<(), LinkError> {
         let input = match input {
             LinkInput::Frame(bytes) => DeviceInput::Frame(bytes),
+            LinkInput::Frames(mut frames) => {
+                let Some(last) = frames.pop() else { return Ok(()) };
+                for bytes in frames {
+                    self.session.handle(DeviceInput::Frame(bytes), now);
+                    self.perform_outputs(now)?;
+                }
+                DeviceInput::Frame(last)
+            }
             LinkInput::LocalChange => {
                 self.count(now)?;
                 DeviceInput::LocalChange { unsent: self.unsent.records }
@@ -181,8 +195,23 @@ impl Link {
         Ok(())
     }
 
-    /// Performs outputs until none is left; performing one may cause more.
     fn perform(&mut self, now: Timestamp) -> Result<(), LinkError> {
+        self.perform_outputs(now)?;
+        self.acknowledge(now)
+    }
+
+    /// Writes down what the relay holds.
+    fn acknowledge(&mut self, now: Timestamp) -> Result<(), LinkError> {
+        let acknowledged = std::mem::take(&mut self.acknowledged);
+        if !acknowledged.is_empty() {
+            self.store.acknowledge(&acknowledged)?;
+            self.count(now)?;
+        }
+        Ok(())
+    }
+
+    /// Performs outputs until none is left; performing one may cause more.
+    fn perform_outputs(&mut self, now: Timestamp) -> Result<(), LinkError> {
         while let Some(output) = self.session.poll_output() {
             // Where the file has another name by now, the link was begun under a wrong one.
             self.is_outdated |= self.store.incarnation() != self.incarnation;
@@ -205,6 +234,16 @@ impl Link {
         now: Timestamp,
     ) -> Result<Option<DeviceInput>, LinkError> {
         match output {
+            // What goes on besides, and asks for nothing that may have been acknowledged: a batch that was
+            // sent on this link is not wanted again.
+            DeviceOutput::Send(_)
+            | DeviceOutput::Wanted { .. }
+            | DeviceOutput::Acknowledged { .. }
+            | DeviceOutput::Progress(_)
+            | DeviceOutput::WakeAt(_) => {}
+            _ => self.acknowledge(now)?,
+        }
+        match output {
             DeviceOutput::Send(frame) => self.frames.push_back(frame),
             DeviceOutput::Wanted { sent, foreign, budget_len } => {
                 self.settle(&foreign)?;
@@ -226,10 +265,7 @@ impl Link {
                 }
                 return Ok(Some(DeviceInput::Ingested { space }));
             }
-            DeviceOutput::Acknowledged { batch, .. } => {
-                self.store.acknowledge(&[batch])?;
-                self.count(now)?;
-            }
+            DeviceOutput::Acknowledged { batch, .. } => self.acknowledged.push(batch),
             DeviceOutput::RelayHeights { space, heights } => {
                 match self.store.relay_heights(space, &heights) {
                     Err(StoreError::BehindRelay) => self.begin_anew()?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::tungstenite::Message;
 
@@ -12,6 +12,10 @@ use super::{Command, Inbox, Wake};
 use crate::clock::Clock;
 use crate::engine::{Link, LinkInput};
 use crate::protocol::{Backoff, CloseReason};
+
+/// Frames that are handled together when they have come together, at most; and bytes, but for the last.
+const FRAMES_MAX: usize = 64;
+const FRAMES_LEN_MAX: usize = 64 * 1024;
 
 /// Runs until the link is cut or closed, or the app pauses or drops the client.
 pub(super) async fn drive(
@@ -45,11 +49,29 @@ pub(super) async fn drive(
             None => {}
         }
         let sleep_ms = link.wake_at().map_or(i64::MAX, |at| at.millis_since(clock()).max(0));
+        let mut is_cut = false;
         let input = tokio::select! {
             message = incoming.next() => match message {
                 Some(Ok(Message::Binary(bytes))) => {
-                    link_len.down += bytes.len() as u64;
-                    LinkInput::Frame(bytes.into())
+                    let mut frames: Vec<Vec<u8>> = vec![bytes.into()];
+                    let mut len = frames[0].len();
+                    while frames.len() < FRAMES_MAX && len < FRAMES_LEN_MAX {
+                        match incoming.next().now_or_never() {
+                            Some(Some(Ok(Message::Binary(bytes)))) => {
+                                len += bytes.len();
+                                frames.push(bytes.into());
+                            }
+                            Some(Some(Ok(Message::Ping(_) | Message::Pong(_)))) => {}
+                            None => break,
+                            // What had come whole is handled first.
+                            Some(_) => {
+                                is_cut = true;
+                                break;
+                            }
+                        }
+                    }
+                    link_len.down += len as u64;
+                    LinkInput::Frames(frames)
                 }
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
                 // What had come whole is stored before the link is given up.
@@ -63,7 +85,11 @@ pub(super) async fn drive(
             },
             () = tokio::time::sleep(Duration::from_millis(sleep_ms.min(3_600_000) as u64)) => LinkInput::Tick,
         };
-        link.handle(input, clock()).map_err(|error| {
+        let handled = link.handle(input, clock()).and_then(|()| match is_cut {
+            true => link.handle(LinkInput::Cut, clock()),
+            false => Ok(()),
+        });
+        handled.map_err(|error| {
             tracing::error!(error = &error as &dyn std::error::Error, "syncing failed");
             SyncError::Storage
         })?;
