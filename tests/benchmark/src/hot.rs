@@ -3,12 +3,18 @@
 //! Both guards use them: criterion for time on one's own machine, callgrind for instructions in CI.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use barid_core::batch::{BatchKind, ChangeEntry, Entry, Lane, SealSpec, SealedBatch, seal};
 use barid_core::clock::Timestamp;
-use barid_core::document::{Change, Document, Folded, create, fold_one, scan};
+use barid_core::control::{
+    ControlChain, SpaceKind, SpaceOrganisation, admit_device, found_organisation, found_space,
+};
+use barid_core::document::{Change, Document, FirstFolded, create, fold_first, scan};
 use barid_core::id::{ActorId, BatchId, ChainId, Incarnation, SpaceId};
 use barid_core::identity::Identity;
+use barid_core::store::{Store, StoreConfig};
 
 use crate::observation;
 use crate::record::record;
@@ -29,22 +35,34 @@ pub struct Hot {
     batch: SealedBatch,
     /// A record's first change and two edits that do not know of each other.
     conflict: [Vec<u8>; 3],
+    /// Made when it is asked for, so that nothing else is counted with its leavings.
+    taking: OnceLock<Taking>,
+}
+
+/// A replica in memory, and what it takes in, batch after batch.
+#[derive(Debug)]
+struct Taking {
+    store: Store,
+    space: SpaceId,
+    batches: Vec<SealedBatch>,
+    taken: AtomicUsize,
 }
 
 /// A function by its name, what it does once, and how many records that is about.
 pub type Function = (&'static str, fn(&Hot) -> usize, u32);
 
 /// Every hot function. Each gives a number, so that none is optimised away.
-pub const FUNCTIONS: [Function; 6] = [
+pub const FUNCTIONS: [Function; 7] = [
     ("create", |hot| create_all(hot), BATCH),
     ("scan", |hot| hot.raw.iter().map(|raw| scan(raw).map_or(0, |change| change.ops.len())).sum(), BATCH),
-    ("fold", |hot| hot.changes.iter().map(|change| fold_one(change).map_or(0, fields)).sum(), BATCH),
+    ("fold", |hot| hot.changes.iter().map(|change| fold_first(change).map_or(0, fields)).sum(), BATCH),
     ("seal", |hot| hot.seal().as_bytes().len(), BATCH),
     ("verify", |hot| verify(hot.batch.as_bytes()), BATCH),
     ("merge", |hot| merge(&hot.conflict), 1),
+    ("take_in", |hot| hot.taking.get_or_init(|| Taking::new(&hot.identity)).next(), BATCH),
 ];
 
-fn fields(folded: Folded) -> usize {
+fn fields(folded: FirstFolded<'_>) -> usize {
     folded.fields.len()
 }
 
@@ -100,11 +118,65 @@ impl Hot {
         let batch = seal(spec(&identity), &entries).expect("a hundred records are a batch");
         let (a, b) = (actor(&identity, 2), actor(&identity, 3));
         let conflict = [raw[0].clone(), edit(&raw[0], a, "theirs"), edit(&raw[0], b, "ours")];
-        Self { identity, raw, changes, entries, batch, conflict }
+        Self { identity, raw, changes, entries, batch, conflict, taking: OnceLock::new() }
     }
 
     fn seal(&self) -> SealedBatch {
         seal(spec(&self.identity), &self.entries).expect("a hundred records are a batch")
+    }
+}
+
+/// Batches that can be taken in, each once; criterion asks for more, and is given held ones again.
+const BATCHES: u32 = 16;
+
+impl Taking {
+    fn new(author: &Identity) -> Self {
+        let key = Identity::from_seed([8; 32]);
+        let (organisation, founding) =
+            found_organisation("agency", "جهة", "Agency", key.device(), [1; 16]).expect("an agency");
+        let named = [SpaceOrganisation { id: organisation, key: key.device() }];
+        let (space, genesis) =
+            found_space(SpaceKind::Joint, "مشترك", "Joint", &[key.device()], &named, [3; 16])
+                .expect("a space can be founded");
+        let admitted =
+            admit_device(author.device(), 1, organisation, "phone", "patrol").expect("it is admitted");
+        let mut chain = ControlChain::new(&key, Incarnation::from_bytes([2; Incarnation::LEN]), space);
+        let control = chain.seal(&[genesis, founding, admitted], TIME, [5; 16]).expect("it fits a batch");
+        let store = Store::open(StoreConfig { kinds: observation::kinds(), ..StoreConfig::in_memory() })
+            .expect("a store in memory opens");
+        store.join_space(space).expect("a space is joined");
+        store.ingest(space, &[(1, control)], None).expect("the founder's words are taken");
+        let mut prev = BatchId::from_bytes([0; 32]);
+        let incarnation = Incarnation::from_bytes([1; Incarnation::LEN]);
+        let actor = ChainId::derive(author.device(), incarnation, space, Lane::Normal).actor();
+        let batches = (0..BATCHES)
+            .map(|batch| {
+                let numbers = (batch + 1) * BATCH..(batch + 2) * BATCH;
+                let entries: Vec<Entry> = numbers
+                    .map(|number| {
+                        let (record, kind) = (record(number).id, observation::NAME.to_owned());
+                        Entry::Change(ChangeEntry {
+                            record,
+                            kind,
+                            continues: false,
+                            change: first_change(actor, number),
+                        })
+                    })
+                    .collect();
+                let spec = SealSpec { space, seq: u64::from(batch) + 1, prev, ..spec(author) };
+                let batch = seal(spec, &entries).expect("a hundred records are a batch");
+                prev = batch.id();
+                batch
+            })
+            .collect();
+        Self { store, space, batches, taken: AtomicUsize::new(0) }
+    }
+
+    fn next(&self) -> usize {
+        let at = self.taken.fetch_add(1, Ordering::Relaxed) % self.batches.len();
+        let batch = (at as u64 + 2, self.batches[at].clone());
+        self.store.ingest(self.space, &[batch], None).expect("it is taken in");
+        BATCH as usize
     }
 }
 
