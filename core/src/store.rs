@@ -48,6 +48,7 @@ mod track;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod trouble;
+mod witness;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,6 +79,7 @@ pub use schema::STEPS as SCHEMA_STEPS;
 pub use search::{arabic_fold, light_stem};
 pub use space::Counts;
 pub use track::{LatestPosition, StoredTrack};
+pub use witness::Witnessed;
 pub use write::{WriteError, WriteGroup};
 
 use chain::ActorCache;

@@ -3,8 +3,8 @@
 //! Automerge's merge of a flat map of scalars is a register for each key: a put lives until an operation
 //! names it as replaced, and of those that live the highest shows. That is kept here and brought up to
 //! date with each change, so that a change costs what it says, however many others the record has.
-//! Automerge's own documents cost the square of that when changes come one by one, so Automerge is what
-//! the tests compare with and not what runs.
+//! Automerge's own documents cost the square of that when changes come one by one, so Automerge is the
+//! [witness](super::witness) and not what runs.
 //!
 //! What is saved are the changes themselves, ancestors first and end to end: a file that Automerge opens.
 

@@ -2,13 +2,14 @@
 //!
 //! Reads, and changes nothing; the relay may run. The log is read through batch by batch, and what the
 //! views show is compared with what the log amounts to, taken in afresh by a second replica, up to
-//! where the views have come. Damage is a finding, not a failure.
+//! where the views have come; and every record with more than one change with what Automerge makes of
+//! its changes. Damage is a finding, not a failure.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use barid_core::id::{SpaceId, to_hex};
+use barid_core::id::{RecordId, SpaceId, to_hex};
 use barid_core::position::Cursor;
 use barid_core::store::{IngestError, OpenError, Store, StoreConfig, StoreError};
 
@@ -38,7 +39,10 @@ pub struct Checked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Views {
     /// They were.
-    Compared,
+    Compared {
+        /// Records with more than one change, which Automerge merged too.
+        merged: u64,
+    },
     /// There are none yet: `barid serve` builds them.
     NotBuilt,
     /// They cannot be, while the log has faults or they cannot be read.
@@ -95,6 +99,16 @@ pub enum Finding {
         "views.db, space {0}: it does not show what the log amounts to; without it, `barid serve` builds it anew"
     )]
     ViewsDiffer(SpaceId),
+    /// Automerge makes something else of a record's changes.
+    #[error("views.db, space {space}: {kind} {record} is not what Automerge makes of its changes")]
+    MergeDiffers {
+        /// The space.
+        space: SpaceId,
+        /// The record's kind.
+        kind: String,
+        /// The record.
+        record: RecordId,
+    },
     /// A batch cannot be taken in.
     #[error("log.db, space {space}, offset {offset}: no replica can take the batch in")]
     Stopped {
@@ -258,6 +272,7 @@ fn compare_views(data: &DataDir, findings: &mut Vec<Finding>) -> Result<Views, C
     let replay = Store::open(StoreConfig::replica(room.0.join("replay.db")))?;
     let log = LogReader::open(&data.log_db())?;
     let aside = Aside::list(&data.aside_db())?;
+    let mut merged = 0;
     for position in views.positions()? {
         let (space, Some(cursor)) = (position.space, position.cursor) else { continue };
         if cursor.log != log.id() || log.digest_at(space, cursor.offset)? != Some(cursor.digest) {
@@ -273,10 +288,19 @@ fn compare_views(data: &DataDir, findings: &mut Vec<Finding>) -> Result<Views, C
             Ok(()) if views.digest(space)? != replay.digest(space)? => {
                 findings.push(Finding::ViewsDiffer(space));
             }
-            Ok(()) => {}
+            Ok(()) => {
+                let witnessed = views.ask_automerge(space)?;
+                merged += witnessed.records;
+                let differing = witnessed.differing.into_iter();
+                findings.extend(differing.map(|(kind, record)| Finding::MergeDiffers {
+                    space,
+                    kind,
+                    record,
+                }));
+            }
         }
     }
-    Ok(Views::Compared)
+    Ok(Views::Compared { merged })
 }
 
 /// Takes the log of a space in up to a cursor, but for what the relay skips on purpose.

@@ -65,8 +65,10 @@ pub(super) fn look(data: &DataDir) -> anyhow::Result<()> {
         bail!("{count} findings in {}", data.root().display());
     }
     let views = match checked.views {
-        Views::Compared => "the views equal a replay",
-        Views::NotBuilt | Views::NotCompared => "there are no views yet",
+        Views::Compared { merged } => format!(
+            "the views equal a replay, and Automerge's merge in each of {merged} records with more than one change"
+        ),
+        Views::NotBuilt | Views::NotCompared => "there are no views yet".to_owned(),
     };
     let log = checked.log;
     say(format_args!("all is well: {} batches of {} spaces, and {views}", log.batches, log.spaces))

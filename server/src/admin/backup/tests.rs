@@ -7,6 +7,7 @@ use barid_core::clock::system_clock;
 use barid_core::control::admit_device;
 use barid_core::id::BatchId;
 use barid_core::identity::Identity;
+use barid_core::model::Value;
 use barid_core::position::Cursor;
 use rusqlite::Connection;
 
@@ -254,11 +255,19 @@ fn a_restored_relay_never_uses_a_number_of_its_chains_for_two_control_batches() 
 fn a_sound_relay_checks_clean_while_it_is_used_and_nothing_is_left_behind() {
     let mut world = busy();
     let phone = world.phone(0, "late");
+    let id = phone.put("event", event("other", "edited", 89));
+    phone.patch("event", id, "note", Value::Text("since then".to_owned()));
+    world.take(&phone);
+    world.materialise();
     phone.put("event", event("other", "not in the views yet", 90));
     world.take(&phone);
     let checked = check(&world.data).unwrap();
     is_clean(&checked);
-    assert_eq!(checked.views, Views::Compared);
+    assert_eq!(
+        checked.views,
+        Views::Compared { merged: 1 },
+        "Automerge was asked of the record that was edited"
+    );
     let held: u64 = world.log.state().spaces.values().map(|space| space.head).sum();
     assert_eq!((checked.log.batches, checked.log.spaces), (held, 3));
     let left = fs::read_dir(world.root()).unwrap().map(|entry| entry.unwrap().file_name());
