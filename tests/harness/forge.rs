@@ -147,6 +147,12 @@ impl<'a> Chain<'a> {
         self.push(&header, &stored)
     }
 
+    /// The same uncompressed, for whoever makes very many.
+    pub fn next_raw(&mut self, entries: &[Vec<u8>]) -> Vec<u8> {
+        let body = raw_body(entries);
+        self.push(&self.header(&body), &body.bytes)
+    }
+
     /// The next batch with this header and whatever body.
     pub fn push(&mut self, header: &Header, stored: &[u8]) -> Vec<u8> {
         (self.seq, self.prev) = (header.seq, header.id());

@@ -77,7 +77,9 @@ impl Manifest {
         self.spaces.iter().flat_map(|space| &space.runs).map(|run| run.batches.len()).sum()
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    /// Its bytes: what is read is written as the same ones.
+    #[doc(hidden)]
+    pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend(self.created.as_millis().to_be_bytes());
         put_varint(&mut out, self.batches_len);

@@ -110,9 +110,27 @@ impl Store {
         let own = into.identity.as_ref().map(|identity| identity.device());
         let file = DamagedFile::open(damaged).map_err(RecoverError::Read)?;
         let catalogue = Catalogue::read(&file);
+        // Before there is a new file.
         check_author(&catalogue, own)?;
-        let store = Self::open_even_unfinished(into)?;
-        let plan = plan::plan(&file, &catalogue, own);
+        Self::open_even_unfinished(into)?.recover_from(damaged, &file, &catalogue)
+    }
+
+    /// The same into this store, for whoever brings back many files and wants to make no store for each.
+    #[doc(hidden)]
+    pub fn recover_here(&self, damaged: &Path) -> Result<RecoverReport, RecoverError> {
+        let file = DamagedFile::open(damaged).map_err(RecoverError::Read)?;
+        let catalogue = Catalogue::read(&file);
+        check_author(&catalogue, self.device())?;
+        self.recover_from(damaged, &file, &catalogue)
+    }
+
+    fn recover_from(
+        &self,
+        damaged: &Path,
+        file: &DamagedFile,
+        catalogue: &Catalogue,
+    ) -> Result<RecoverReport, RecoverError> {
+        let plan = plan::plan(file, catalogue, self.device());
         let mut report = RecoverReport {
             pages: catalogue.carved.pages,
             bytes_unreadable: catalogue.carved.bytes_unreadable,
@@ -122,11 +140,11 @@ impl Store {
             failed: catalogue.homeless,
             ..RecoverReport::default()
         };
-        set_unfinished(&store, Some(damaged))?;
-        let brought_back = bring_back(&store, &file, &catalogue, &plan, &mut report);
+        set_unfinished(self, Some(damaged))?;
+        let brought_back = bring_back(self, file, catalogue, &plan, &mut report);
         // Whoever hears of a failure may go on with what there is, and try again.
-        set_durability(&store, Durability::Full)?;
-        set_unfinished(&store, None)?;
+        set_durability(self, Durability::Full)?;
+        set_unfinished(self, None)?;
         brought_back?;
         tracing::info!(?report, "a damaged store was brought back");
         Ok(report)

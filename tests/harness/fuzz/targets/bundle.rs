@@ -134,9 +134,10 @@ impl Target for Bundle {
             Ok(reader) => reader,
             Err(error) => return signal((1, kind(&error))),
         };
-        let written = BundleWriter::begin(Vec::new(), self.reader.device(), reader.manifest(), RANDOM);
-        let written = written.unwrap().into_inner();
-        assert!(file.starts_with(&written), "what a manifest says has one form only");
+        if input[0] % 2 == ENCRYPTED {
+            let said = packets::split(&input[1..]).first().copied().unwrap_or_default();
+            assert_eq!(reader.manifest().to_bytes(), said, "what a manifest says has one form only");
+        }
         let named = reader.manifest().count();
         let (mut seen, mut batches, mut last) = (HashSet::<BatchId>::new(), Vec::new(), None);
         loop {

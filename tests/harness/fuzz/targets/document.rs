@@ -78,9 +78,9 @@ impl Target for Document {
         let folded = record.fold();
         let joined: Vec<&Written> = written.iter().filter(|written| written.joined).collect();
         let mut theirs = Automerge::new();
-        for written in &joined {
-            theirs.apply_changes([automerge::Change::from_bytes(written.raw.clone()).unwrap()]).unwrap();
-        }
+        let changes =
+            joined.iter().map(|written| automerge::Change::from_bytes(written.raw.clone()).unwrap());
+        theirs.apply_changes(changes).unwrap();
         assert_same_as_automerge(&folded, &theirs);
         let backwards = Record::from_changes(joined.iter().rev().map(|written| written.raw.as_slice()));
         assert_eq!(backwards.unwrap().fold(), folded, "the order of arrival decides nothing");

@@ -1,7 +1,6 @@
 //! Batches of a member who writes what it likes, taken in by a real store, as a phone and as the
 //! relay's worker take them in: none stops the others, and the order of chains decides no row.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use barid_core::batch::{Lane, SealedBatch};
@@ -99,7 +98,6 @@ impl Target for Ingest {
         let mut record = [9; 16];
         record[..8].copy_from_slice(&first.to_be_bytes());
         let mut entries: [Vec<Vec<u8>>; CHAINS] = Default::default();
-        let mut numbers = BTreeSet::new();
         let (mut choices, mut authors) = (Choices(input), Authors::default());
         for _ in 0..ENTRIES_MAX {
             if choices.is_over() {
@@ -110,19 +108,15 @@ impl Target for Ingest {
                 entries[usize::from(head) % CHAINS].push(junk(choices.take(len.into()), record));
             } else if let Some(written) = authors.write(&mut choices, actor) {
                 let author = (0..CHAINS).find(|number| actor(*number) == written.change.actor).unwrap();
-                // An author who gives one number to two changes of a record is not asked about here yet:
-                // which of them stands still depends on whether the first has to wait.
-                if numbers.insert((author, written.change.seq)) {
-                    entries[author].push(change_entry(record, b"event", written.raw[5] & 1, &written.raw));
-                }
+                entries[author].push(change_entry(record, b"event", written.raw[5] & 1, &written.raw));
             }
         }
         let mut batches = Vec::new();
         for (number, entries) in entries.iter().enumerate() {
-            // Two batches a chain, so that they follow each other.
+            // Two batches of a longer chain, so that they follow each other.
             let mut chain = chain(number);
-            for half in entries.chunks(entries.len().div_ceil(2).max(1)) {
-                batches.extend(SealedBatch::parse(chain.next(half)).ok());
+            for half in entries.chunks(entries.len().div_ceil(2).max(2)) {
+                batches.extend(SealedBatch::parse(chain.next_raw(half)).ok());
             }
         }
         let numbered: Vec<(u64, SealedBatch)> = (self.offset + 1..).zip(batches.iter().cloned()).collect();

@@ -18,14 +18,20 @@ use crate::phone::event_fields;
 pub(super) struct Recovery {
     identity: Arc<Identity>,
     folder: tempfile::TempDir,
+    /// Into which is brought back, and how often yet.
+    into: Option<(Store, u32)>,
 }
+
+/// Inputs that are brought back into one store before a new one is begun: to make one costs more than
+/// to bring back, and bringing back again what is there is one of its promises.
+const INPUTS_A_STORE: u32 = 32;
 
 impl Recovery {
     pub(super) fn new() -> Self {
         // In memory if the machine has such a place: the disk's speed is not the subject.
         let memory = Path::new("/dev/shm");
         let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        Self { identity: Arc::new(Identity::from_seed([5; 32])), folder: folder.unwrap() }
+        Self { identity: Arc::new(Identity::from_seed([5; 32])), folder: folder.unwrap(), into: None }
     }
 
     fn path(&self) -> PathBuf {
@@ -98,8 +104,15 @@ impl Target for Recovery {
         } else {
             std::fs::write(beside, log).unwrap();
         }
-        let into = StoreConfig { identity: Some(self.identity.clone()), ..StoreConfig::in_memory() };
-        match Store::recover(&self.path(), into) {
+        let (into, inputs) =
+            self.into.take().filter(|(_, inputs)| *inputs < INPUTS_A_STORE).unwrap_or_else(|| {
+                let config =
+                    StoreConfig { identity: Some(self.identity.clone()), ..StoreConfig::in_memory() };
+                (Store::open(config).unwrap(), 0)
+            });
+        let recovered = into.recover_here(&self.path());
+        self.into = Some((into, inputs + 1));
+        match recovered {
             Ok(report) => signal((
                 bits(report.batches as usize),
                 report.batches_own_unsent,

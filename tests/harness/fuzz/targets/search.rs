@@ -62,7 +62,7 @@ impl Search {
             bytes[..taken.len()].copy_from_slice(taken);
             u64::from_be_bytes(bytes)
         };
-        let mut query = Query { limit: usize::from(more >> 3), ..Query::default() };
+        let mut query = Query { limit: usize::from(4 + (more >> 3)), ..Query::default() };
         query.include_withdrawn = more & 1 != 0;
         query.conflicts_only = more & 6 == 6;
         if has & 1 != 0 {

@@ -1,6 +1,6 @@
 //! The two ends of a link: each takes a sequence of frames from an end that may send anything.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use barid_core::batch::{Lane, SealedBatch};
 use barid_core::clock::Timestamp;
@@ -24,12 +24,16 @@ fn space(number: u8) -> SpaceId {
     SpaceId::from_bytes([number; 32])
 }
 
+// Made once: to make one costs more than most inputs.
+static PHONE: LazyLock<Arc<Identity>> = LazyLock::new(|| Arc::new(Identity::from_seed([5; 32])));
+static RELAY: LazyLock<Arc<Identity>> = LazyLock::new(|| Arc::new(Identity::from_seed([6; 32])));
+
 fn phone() -> Arc<Identity> {
-    Arc::new(Identity::from_seed([5; 32]))
+    Arc::clone(&PHONE)
 }
 
 fn relay() -> Arc<Identity> {
-    Arc::new(Identity::from_seed([6; 32]))
+    Arc::clone(&RELAY)
 }
 
 /// Batches of one chain.
