@@ -7,6 +7,8 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use barid_core::id::OrganisationId;
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,14 @@ use serde::{Deserialize, Serialize};
 pub struct DataDir {
     root: PathBuf,
 }
+
+/// How long to wait for the right to serve a directory.
+///
+/// A relay that is killed just while it starts its worker leaves the lock to the half-started process
+/// for a moment, and a command that asks whether a relay runs holds it for one: whoever starts the relay
+/// again at once should not be told that another one runs.
+const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_TRY_AGAIN: Duration = Duration::from_millis(20);
 
 /// Only one relay serves a data directory: held while it does.
 #[derive(Debug)]
@@ -147,11 +157,18 @@ impl DataDir {
         Ok(())
     }
 
-    /// Takes the right to serve this directory, or says that another process has it.
+    /// Takes the right to serve this directory, or says that another process has it: after a moment,
+    /// see [`LOCK_PATIENCE`].
     pub fn lock_for_serving(&self) -> io::Result<ServeLock> {
         let file = self.open_lock()?;
-        file.try_lock().map_err(io::Error::from)?;
-        Ok(ServeLock { file })
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(ServeLock { file }),
+                Err(TryLockError::WouldBlock) if begun.elapsed() < LOCK_PATIENCE => sleep(LOCK_TRY_AGAIN),
+                Err(error) => return Err(error.into()),
+            }
+        }
     }
 
     /// How the relay that now serves this directory is reached; `None` if none does.
@@ -229,5 +246,19 @@ mod tests {
         assert_eq!(dir.serving().unwrap(), None);
         assert!(dir.lock_for_serving().is_ok());
         fs::remove_dir_all(dir.root()).unwrap();
+    }
+
+    #[test]
+    fn a_lock_that_is_let_go_in_a_moment_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::new(folder.path());
+        let lock = dir.lock_for_serving().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                sleep(Duration::from_millis(100));
+                drop(lock);
+            });
+            assert!(dir.lock_for_serving().is_ok());
+        });
     }
 }
