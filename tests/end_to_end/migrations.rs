@@ -2,7 +2,7 @@
 //! the next start goes on from there. There is no second step yet, so one is made up for each database.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use barid_core::migration::{MigrationError, migrate, schema_of};
@@ -77,7 +77,7 @@ fn a_migration_killed_at_any_moment_leaves_a_whole_step_and_goes_on() {
     for (name, original, table) in databases {
         let before = content(&open(&original), table);
         assert!(!before.is_empty());
-        let mut seen = [0; 4];
+        let (mut seen, mut within) = ([0; 4], [0; 2]);
         for kill in 0..30u64 {
             let path = folder.path().join(format!("{name}-{kill}.db"));
             // One file, as a copy: nobody has it open.
@@ -90,14 +90,22 @@ fn a_migration_killed_at_any_moment_leaves_a_whole_step_and_goes_on() {
                     .stdout(Stdio::null())
                     .spawn()
                     .unwrap();
-                // Each life is longer than the one before, so that the last comes to the end.
-                std::thread::sleep(Duration::from_millis(1 + kill + lives * (17 + kill)));
+                // A third of the first lives ends within the first made-up step, a third within the second.
+                // Otherwise each is longer than the one before, so that the last comes to the end.
+                let step = (kill % 3) as i32;
+                let is_within = lives == 0 && step > 0 && wait_within(&path, step, 1 + kill / 3, &mut child);
+                if !is_within {
+                    std::thread::sleep(Duration::from_millis(1 + kill + lives * (17 + kill)));
+                }
                 child.kill().unwrap();
                 child.wait().unwrap();
                 lives += 1;
                 let connection = open(&path);
                 let schema = schema_of(&connection).unwrap();
                 seen[schema as usize] += 1;
+                if is_within && schema == step {
+                    within[step as usize - 1] += 1;
+                }
                 assert_whole(&connection, schema, table, &before);
                 if schema == 3 {
                     break;
@@ -110,8 +118,34 @@ fn a_migration_killed_at_any_moment_leaves_a_whole_step_and_goes_on() {
             ));
             assert_whole(&connection, 3, table, &before);
         }
-        println!("{name}: killed at schema 1 {} times, 2 {}, 3 {}", seen[1], seen[2], seen[3]);
+        println!(
+            "{name}: after a kill the schema was 1 {} times, 2 {}, 3 {}; {} kills fell into the writing of the \
+             first made-up step and {} into that of the second",
+            seen[1], seen[2], seen[3], within[0], within[1]
+        );
         assert!(seen[1] > 0 && seen[3] > 0, "kills fell before and after");
+        assert!(within[0] > 0 && within[1] > 0, "kills fell into both steps: {within:?}");
+    }
+}
+
+/// Waits until a migration has the schema before a step and has written a part of it, so much that it
+/// does not fit its memory. False if it has ended before that was seen.
+fn wait_within(path: &Path, schema: i32, part: u64, child: &mut Child) -> bool {
+    let reader = Connection::open(path).unwrap();
+    let log = format!("{}-wal", path.display());
+    let len = || std::fs::metadata(&log).map_or(0, |log| log.len());
+    let mut begun = None;
+    loop {
+        match schema_of(&reader).unwrap() {
+            found if found == schema && len() > *begun.get_or_insert_with(len) + part * 32 * 1024 => {
+                return true;
+            }
+            found if found > schema => return false,
+            _ => {}
+        }
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
     }
 }
 
