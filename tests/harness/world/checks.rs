@@ -110,7 +110,7 @@ fn unrest_of_devices(world: &World) -> Option<String> {
         let (Some(end), Some(_)) = (&link.device_end, &link.relay_end) else {
             return Some(format!("device {number} has half a link"));
         };
-        if !end.link.is_up_to_date() || link.up.on_the_way() + link.down.on_the_way() > 0 {
+        if !end.link.is_up_to_date() || link.up.is_busy() || link.down.is_busy() {
             return Some(format!("device {number} is not up to date: {:?}", end.link.progress()));
         }
     }

@@ -84,6 +84,13 @@ impl Wire {
         if self.is_silent { 0 } else { self.frames.len() }
     }
 
+    /// Whether more is on its way than pings and their answers: of many slow links one has always one of
+    /// those under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        let is_ping = |frame: &[u8]| matches!(frame.first(), Some(0x20 | 0x21));
+        !self.is_silent && self.frames.iter().any(|(_, frame)| !is_ping(frame))
+    }
+
     /// How many bytes are on their way.
     pub(crate) fn len_on_the_way(&self) -> usize {
         if self.is_silent { 0 } else { self.frames.iter().map(|(_, frame)| frame.len()).sum() }
