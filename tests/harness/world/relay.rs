@@ -295,10 +295,12 @@ impl Relay {
         if self.double == Double::QuarantineFannedOut
             && let Some(last) = batches.last().map(|last| (last.offset, last.digest))
         {
-            for held in running.reader.quarantined(space)?.iter().take(1) {
-                let batch = self.stash.get(&held.id).cloned();
+            let held = running.reader.quarantined(space)?;
+            // In the last one's place: what comes behind it at the same offset the session leaves out.
+            if let Some(batch) = held.iter().find_map(|held| self.stash.get(&held.id).cloned()) {
                 let (offset, digest) = last;
-                batches.extend(batch.map(|batch| Logged { offset, digest, batch }));
+                batches.pop();
+                batches.push(Logged { offset, digest, batch });
             }
         }
         if self.double == Double::ErasedServedAgain {
