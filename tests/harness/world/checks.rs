@@ -329,7 +329,7 @@ fn stand_or_fell(world: &World, checker: &'static str, batches: &BTreeSet<(Space
         let bound = fell.zip(world.relay.membership(*space));
         let bound =
             bound.map(|(fell, membership)| membership.bound(fell.device, fell.incarnation, fell.lane));
-        if !fell.zip(bound).is_some_and(|(fell, bound)| bound.seq() < fell.seq) {
+        if fell.zip(bound).is_none_or(|(fell, bound)| bound.seq() >= fell.seq) {
             return broken(checker, format!("{batch} is gone"));
         }
     }
