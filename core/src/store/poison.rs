@@ -5,8 +5,12 @@
 //! noted in a small file beside the database, which is gone when it was taken in. A note that is
 //! left at an opening says that the process died there. Its batches are then taken in one by one,
 //! and one at which the process dies twice while it is alone is set aside: kept as it is, shown in
-//! the counts, and tried again by another version of this program. That is local and no verdict, or
-//! replicas would differ for good.
+//! the counts, and tried again by another version of this program, and by this one after some openings,
+//! then after twice as many. That is local and no verdict, or replicas would differ for good.
+//!
+//! The tries of the same program are for the batches that were blamed for nothing: a battery that ends,
+//! or a system that ends whatever is in the background, three times while the same batch is in hand.
+//! If it is the batch, the app dies at one in eight openings, then one in sixteen, and so on.
 //!
 //! The note need not reach the disk: it must outlive the process, not the power. What it cannot tell
 //! is a batch that only makes an earlier one's entry go on; then the later one is set aside.
@@ -27,6 +31,10 @@ use crate::position::Cursor;
 
 /// How often the process may die at a batch that is taken in alone.
 const DEATHS_MAX: u32 = 2;
+/// Openings of the database until a batch that was set aside is tried again by the same program: so
+/// many, then twice as many, and no more than the last.
+const OPENINGS_MIN: u32 = 8;
+const OPENINGS_DOUBLINGS_MAX: u32 = 7;
 /// The first line of a note.
 const HEAD: &str = "barid: being taken in";
 /// Which program this is.
@@ -231,8 +239,8 @@ impl Store {
         Ok(all)
     }
 
-    /// Tries what was set aside: once more by the program that set it aside, if the process died at
-    /// it only once, and anew by any other.
+    /// Tries what was set aside: anew by any program but the one that set it aside, and by that one when
+    /// it has waited long enough.
     pub(super) fn try_set_aside(&self) -> Result<(), StoreError> {
         if !self.inner.has_suspects()? {
             return Ok(());
@@ -240,6 +248,13 @@ impl Store {
         self.inner.transaction(|writing| {
             let sql = "UPDATE suspect SET deaths = 0, version = ?1 WHERE version <> ?1";
             writing.transaction.execute(sql, [VERSION])?;
+            let sql =
+                "UPDATE suspect SET openings = openings + 1 WHERE batch IN (SELECT batch FROM set_aside)";
+            writing.transaction.execute(sql, ())?;
+            // Counted before it is tried, so that it waits again if the process dies at it.
+            let sql = "UPDATE suspect SET deaths = ?1 - 1, tries = tries + 1, openings = 0
+                WHERE deaths >= ?1 AND openings >= (?2 << min(tries, ?3))";
+            writing.transaction.execute(sql, (DEATHS_MAX, OPENINGS_MIN, OPENINGS_DOUBLINGS_MAX))?;
             // The process was killed right after they were taken in.
             let sql = "DELETE FROM suspect WHERE batch IN (SELECT batch FROM batch)
                 AND batch NOT IN (SELECT batch FROM set_aside)";

@@ -340,6 +340,10 @@ fn replicas_are_equal(world: &World, replay: &Store) -> Checked {
     for (number, device) in world.devices.iter().enumerate() {
         // What it wrote itself a revoked phone goes on to see.
         let Some(store) = device.store.as_ref().filter(|_| !device.is_revoked) else { continue };
+        // Killed three times with the same batch in hand, it has set that aside for some openings.
+        if read(store.counts())?.set_aside > 0 {
+            continue;
+        }
         for space in &device.spaces {
             if read(store.digest(*space))? != read(replay.digest(*space))? {
                 return broken(EQUAL, format!("device {number} differs from a replay of the log"));

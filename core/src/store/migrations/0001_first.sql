@@ -213,12 +213,14 @@ CREATE TABLE unread (
 
 -- Batches at which the process died while it took them in, alone or among others.
 CREATE TABLE suspect (
-    batch   BLOB PRIMARY KEY,
-    deaths  INTEGER NOT NULL, -- how often while it was alone
-    version TEXT NOT NULL     -- of the program
+    batch    BLOB PRIMARY KEY,
+    deaths   INTEGER NOT NULL,           -- how often while it was alone
+    version  TEXT NOT NULL,              -- of the program
+    tries    INTEGER NOT NULL DEFAULT 0, -- how often it was tried again after it was set aside
+    openings INTEGER NOT NULL DEFAULT 0  -- of the database, since it was set aside or tried
 ) STRICT, WITHOUT ROWID;
 
--- Batches of those that were not taken in, for another version of the program.
+-- Batches of those that were not taken in, for a later try.
 CREATE TABLE set_aside (
     batch      BLOB PRIMARY KEY,
     space      INTEGER NOT NULL, -- space.id

@@ -101,6 +101,25 @@ fn a_batch_at_which_the_process_dies_is_set_aside_and_tried_again_by_another_ver
 }
 
 #[test]
+fn what_was_set_aside_is_tried_again_after_some_openings_and_then_after_twice_as_many() {
+    let (world, _, record) = world();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("field.db");
+    let deaths = |openings: usize| (0..openings).filter(|_| !run(&path)).count();
+    assert_eq!(deaths(4), 3);
+    assert_eq!((deaths(7), deaths(1)), (0, 1), "at the eighth opening it is tried");
+    assert_eq!(deaths(12), 0, "and then the app has peace for longer");
+    let open = || Store::open(at(&world, &path)).unwrap();
+    for _ in 0..3 {
+        assert_eq!(open().counts().unwrap().set_aside, 1);
+    }
+    let store = open();
+    assert_eq!(store.counts().unwrap().set_aside, 0, "whatever was wrong is not wrong any more");
+    assert!(store.get(world.space, "event", record).unwrap().is_some());
+    assert!(!store.inner.has_suspects().unwrap());
+}
+
+#[test]
 fn a_process_that_is_killed_by_somebody_else_accuses_no_batch_for_long() {
     let (world, ..) = world();
     let directory = tempfile::tempdir().unwrap();
