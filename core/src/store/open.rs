@@ -258,10 +258,21 @@ fn check_pages(connection: &Connection, len: u64) -> Result<(), Stop> {
     if len <= CHECKED_LEN_MAX || is_short {
         let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if found != "ok" {
-            return Err(Stop::Damaged);
+            return Err(unread_page(&found).map_or(Stop::Damaged, Stop::from));
         }
     }
     Ok(())
+}
+
+/// The error, if what SQLite's check found is a page that could not be read just now: it tells of that as
+/// if the page were damaged, and a sound file must not be put aside for a disk that fails for a moment.
+fn unread_page(found: &str) -> Option<rusqlite::Error> {
+    let (_, code) = found.rsplit_once("error code=")?;
+    let digits = code.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some(rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(digits.parse().ok()?),
+        Some(found.to_owned()),
+    ))
 }
 
 /// Renames the damaged file and what SQLite keeps beside it.

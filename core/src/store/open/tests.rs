@@ -183,3 +183,16 @@ fn a_last_write_torn_by_a_power_cut_is_no_damage() {
     flip_in_frame(&path, frames - 1);
     assert!(Store::open(device(&path)).is_ok());
 }
+
+#[test]
+fn a_page_that_could_not_be_read_is_no_damage() {
+    let text = |code: u32| {
+        format!("*** in database main ***\nTree 7 page 12: unable to get the page. error code={code}")
+    };
+    let stop = |found: &str| unread_page(found).map_or(Stop::Damaged, Stop::from);
+    let is_refused = |stop: Stop| matches!(stop, Stop::Refused(OpenError::Database { .. }));
+    assert!(is_refused(stop(&text(266))), "SQLITE_IOERR_READ");
+    for damage in [text(11), text(26), "Tree 7 page 12: btreeInitPage() returns error code 11".to_owned()] {
+        assert!(!is_refused(stop(&damage)));
+    }
+}
