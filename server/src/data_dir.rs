@@ -158,7 +158,7 @@ impl DataDir {
     }
 
     /// Takes the right to serve this directory, or says that another process has it: after a moment,
-    /// see [`LOCK_PATIENCE`].
+    /// see `LOCK_PATIENCE`.
     pub fn lock_for_serving(&self) -> io::Result<ServeLock> {
         let file = self.open_lock()?;
         let begun = Instant::now();
