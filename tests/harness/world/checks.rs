@@ -340,12 +340,16 @@ fn stand_or_fell(world: &World, checker: &'static str, batches: &BTreeSet<(Space
     Ok(())
 }
 
+/// Killed three times with the same batch in hand, it has set that aside for some openings.
+fn lacks_one_for_now(store: &Store) -> Result<bool, Violation> {
+    Ok(read(store.counts())?.set_aside > 0)
+}
+
 fn replicas_are_equal(world: &World, replay: &Store) -> Checked {
     for (number, device) in world.devices.iter().enumerate() {
         // What it wrote itself a revoked phone goes on to see.
         let Some(store) = device.store.as_ref().filter(|_| !device.is_revoked) else { continue };
-        // Killed three times with the same batch in hand, it has set that aside for some openings.
-        if read(store.counts())?.set_aside > 0 {
+        if lacks_one_for_now(store)? {
             continue;
         }
         for space in &device.spaces {
@@ -399,8 +403,7 @@ fn nonsense_keeps_nothing_back(world: &World, replay: &Store) -> Checked {
     let phones = world.devices.iter().filter(|device| !device.is_revoked);
     let stores = phones.filter_map(|device| device.store.as_ref());
     for store in stores.chain([replay]) {
-        // It may be the chunk's own batch that it has set aside for some openings.
-        if read(store.counts())?.set_aside > 0 {
+        if lacks_one_for_now(store)? {
             continue;
         }
         for (patrol, chunk) in &world.rogue.chunks {
@@ -493,6 +496,9 @@ fn what_is_erased_is_gone(world: &World, replay: &Store) -> Checked {
     let phones = world.devices.iter().filter(|device| !device.is_revoked);
     let phones = phones.filter_map(|device| Some((device.store.as_ref()?, &device.spaces[..])));
     for (store, spaces) in phones.chain([(replay, &world.authority.spaces[..])]) {
+        if lacks_one_for_now(store)? {
+            continue;
+        }
         for (space, kind, id) in world.oracle.erased.iter().filter(|(space, ..)| spaces.contains(space)) {
             let is_shown = read(store.get(*space, kind, *id))?.is_some();
             if is_shown || !read(store.history(*space, kind, *id))?.is_empty() {
