@@ -171,7 +171,8 @@ impl Store {
 }
 
 /// Takes what is sealed and not acknowledged; `false` if there is more than fits. Chain after chain, so
-/// that nothing is read or sorted but what is taken.
+/// that nothing is read or sorted but what is taken. What a peer brought of an own branch that does not
+/// stand is not offered: the relay has another batch in its place, and whoever brought it brings it there.
 fn take_sealed(
     connection: &Connection,
     identity: &Identity,
@@ -181,7 +182,7 @@ fn take_sealed(
     let chains = "SELECT c.id, s.space, c.incarnation FROM chain c JOIN space s ON s.id = c.space
         WHERE c.device = ?1 AND c.lane = ?2 AND NOT EXISTS (SELECT 1 FROM chain_elsewhere e WHERE e.chain = c.id)
         ORDER BY c.space, c.id";
-    let batches = "SELECT bytes FROM batch WHERE chain = ?1 AND acknowledged = 0 AND seq > ?2 ORDER BY seq";
+    let batches = "SELECT bytes FROM batch WHERE chain = ?1 AND acknowledged = 0 AND seq > ?2 AND state < 3 ORDER BY seq";
     let mut chains = connection.prepare_cached(chains)?;
     let mut batches = connection.prepare_cached(batches)?;
     let mut chains = chains.query((identity.device().as_bytes(), lane as u8))?;

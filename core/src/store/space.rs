@@ -297,7 +297,8 @@ impl Store {
             (SELECT count(*) FROM unread) + (SELECT count(*) FROM batch WHERE state > 0 AND state = 2),
             (SELECT count(*) FROM batch WHERE state > 0 AND state IN (3, 4))
                 + (SELECT count(*) FROM batch WHERE acknowledged = 2),
-            (SELECT count(*) FROM batch WHERE acknowledged = 0) - (SELECT count(*) FROM {UNSENT_BATCHES}),
+            (SELECT count(*) FROM batch b INDEXED BY batch_unacknowledged JOIN chain c ON c.id = b.chain
+                WHERE b.acknowledged = 0 AND c.device IS NOT ?1),
             (SELECT count(*) FROM orphan), (SELECT count(*) FROM set_aside)"
         );
         let device = self.device().map(|device| *device.as_bytes());
@@ -330,7 +331,7 @@ const UNSENT_RECORDS: &str = "(SELECT count(*) FROM (
 
 /// What this device sealed and no relay is known to hold; `?1` is the device.
 const UNSENT_BATCHES: &str = "batch b INDEXED BY batch_unacknowledged JOIN chain c ON c.id = b.chain
-    WHERE b.acknowledged = 0 AND c.device = ?1";
+    WHERE b.acknowledged = 0 AND c.device = ?1 AND b.state < 3";
 
 impl Writing<'_> {
     fn forget_log(&self, space: i64) -> Result<(), StoreError> {
