@@ -111,8 +111,9 @@ impl Inner {
         tracing::error!(batch = %batch.id(), "the process died at a batch again: it is set aside");
         self.transaction(|writing| {
             let Some(number) = space::number(writing.transaction, space)? else { return Ok(()) };
+            // What a peer carried first may then come from the log, which is read on behind it.
             let sql = "INSERT INTO set_aside (batch, space, log_offset, bytes) VALUES (?1, ?2, ?3, ?4)
-                ON CONFLICT DO NOTHING";
+                ON CONFLICT DO UPDATE SET log_offset = coalesce(excluded.log_offset, log_offset)";
             let offset = offset.map(|offset| offset as i64);
             writing.transaction.execute(sql, (batch.id().as_bytes(), number, offset, batch.as_bytes()))?;
             Ok(())

@@ -159,12 +159,16 @@ fn what_a_peer_carries_is_noted_and_set_aside_like_what_a_log_brings() {
     assert_eq!(report.outcomes.iter().filter(|outcome| **outcome == CarriedOutcome::Waiting).count(), 1);
     assert!(!report.outcomes.contains(&CarriedOutcome::Missing), "what follows it is not held up");
     assert_eq!((store.counts().unwrap().set_aside, store.counts().unwrap().records), (1, 3));
+    world.download(&store);
+    assert_eq!(store.counts().unwrap().set_aside, 1, "the log brings it too");
     let sql = "UPDATE suspect SET version = 'an older one'";
     store.inner.writer().connection.execute(sql, []).unwrap();
     drop(store);
     let store = open();
     assert_eq!(store.counts().unwrap().set_aside, 0);
     assert!(store.get(world.space, "event", record).unwrap().is_some());
+    assert!(store.offset_of(world.space, poison).unwrap().is_some(), "and where it is in the log is known");
+    assert_eq!(store.counts().unwrap().carried, 0);
 }
 
 #[test]
