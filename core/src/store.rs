@@ -357,6 +357,9 @@ impl Inner {
                 // They may name rows that were rolled back, and whose numbers will be given again.
                 *actors = ActorCache::default();
                 self.bodies.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                // Of a disk that failed SQLite tells once more when the next transaction begins, though
+                // nothing is wrong any more: a person's record must not be what hears of it.
+                let _told_here = connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK");
                 Err(error)
             }
         }
