@@ -117,7 +117,7 @@ pub use merge::{Document, MergeError};
 pub use reauthor::{Moved, ReauthorError, reauthor};
 pub use rule::Violation;
 pub use scan::{ScanError, is_first, scan};
-pub use witness::WitnessError;
+pub use witness::{WitnessError, to_scalar};
 
 /// The root key of the capture value: one map of the fields that are captured once.
 pub const CAPTURE_KEY: &str = "@";

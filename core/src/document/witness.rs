@@ -59,7 +59,7 @@ impl Document {
 }
 
 /// A value as Automerge holds it: what is nested is bytes to it.
-pub(super) fn to_scalar(value: &Value) -> ScalarValue {
+pub fn to_scalar(value: &Value) -> ScalarValue {
     match value {
         Value::Null => ScalarValue::Null,
         Value::Bool(bool) => ScalarValue::Boolean(*bool),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use automerge::{Automerge, ScalarValue};
 use barid_core::clock::Timestamp;
-use barid_core::document::{self, CAPTURE_KEY, Folded, NewChange, WITHDRAWN_KEY, encode, scan};
+use barid_core::document::{self, CAPTURE_KEY, Folded, NewChange, WITHDRAWN_KEY, encode, scan, to_scalar};
 use barid_core::id::ActorId;
 use barid_core::model::value::fields_from_cbor;
 use barid_core::model::{Field, FieldType, Fields, Kind, Value};
@@ -121,17 +121,6 @@ impl Target for Change {
                 signal((4, kind(error)))
             }
         }
-    }
-}
-
-fn to_scalar(value: &Value) -> ScalarValue {
-    match value {
-        Value::Null => ScalarValue::Null,
-        Value::Bool(bool) => ScalarValue::Boolean(*bool),
-        Value::Int(int) => ScalarValue::Int(*int),
-        Value::Float(float) => ScalarValue::F64(*float),
-        Value::Text(text) => ScalarValue::Str(text.as_str().into()),
-        nested => ScalarValue::Bytes(nested.to_cbor()),
     }
 }
 
