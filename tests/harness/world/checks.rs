@@ -119,8 +119,9 @@ fn unrest_of_devices(world: &World) -> Option<String> {
         let store = device.store.as_ref()?;
         // One that was set back learns from the log what became of its work, and a revoked one gets none of it.
         let is_left_alone = device.is_revoked && world.oracle.forgetful.contains(&device.identity.device());
-        if store.counts().ok()?.unsent_changes > 0 && !is_left_alone {
-            return Some(format!("device {number} has something unsent: {:?}", store.counts().ok()?));
+        let counts = store.counts().ok()?;
+        if counts.unsent_changes > 0 && !is_left_alone {
+            return Some(format!("device {number} has something unsent: {counts:?}"));
         }
         let spaces = if device.is_revoked { &[][..] } else { &device.spaces[..] };
         for (space, head) in heads.iter().filter(|(space, _)| spaces.contains(space)) {
@@ -200,7 +201,7 @@ pub(super) fn of_device(world: &World, number: usize) -> Checked {
                 continue;
             }
             if batch.offset <= cursor.offset && read(store.offset_of(space, batch.batch.id()))?.is_none() {
-                if read(store.counts())?.set_aside > 0 {
+                if lacks_one_for_now(store)? {
                     return Ok(());
                 }
                 let (at, offset) = (cursor.offset, batch.offset);

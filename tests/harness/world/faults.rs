@@ -1,6 +1,6 @@
 //! What goes wrong in a storm.
 
-use barid_core::store::Store;
+use barid_core::store::{Store, damaged_beside};
 use rusqlite::Connection;
 
 use super::clock::TEN_YEARS_MS;
@@ -318,7 +318,7 @@ impl World {
         if let Err(found) = started {
             device.store = None;
             // A disk that fails makes no file damaged, and one that is put aside is missed.
-            let is_put_aside = found.contains("Damaged");
+            let is_put_aside = !damaged_beside(&device.disk.path(DATABASE)).is_empty();
             if !device.disk.take_has_failed() || is_put_aside {
                 return Err(Violation::new(checks::OPENS, found));
             }
