@@ -286,7 +286,7 @@ impl Link {
             DeviceOutput::Control { space, batches } => {
                 self.has_more |= self.store.ingest_carried(space, &batches)?.membership_changed;
             }
-            DeviceOutput::QuarantineLost { space } => self.store.forget_quarantined_there(space)?,
+            DeviceOutput::QuarantineDiffers { space } => self.store.forget_quarantined_there(space)?,
             DeviceOutput::Watermark { space, offset } => {
                 if self.store.watermark(space)? != Some(offset) {
                     self.store.set_watermark(space, offset)?;
@@ -389,6 +389,7 @@ mod tests {
     use crate::control::RefuseReason;
     use crate::id::{LogId, SpaceId};
     use crate::model::Fields;
+    use crate::position::QuarantineDigest;
     use crate::protocol::{OpenedSpace, RelayInput, RelayOutput, RelaySession, RelaySessionConfig};
     use crate::store::StoreConfig;
 
@@ -421,7 +422,7 @@ mod tests {
                             len_total: 0,
                             watermark: 0,
                             is_revoked: false,
-                            quarantined: 0,
+                            quarantined: QuarantineDigest::default(),
                             own: Vec::new(),
                         };
                         session.handle(RelayInput::Opened(vec![member]), now);

@@ -91,6 +91,8 @@ pub const WINDOW_ANSWER_MS: i64 = 1_000;
 pub const UNTAKEN_LEN_MAX: usize = WINDOW_LEN_MAX + RELAY_READ_LEN_MAX + FRAME_LEN_MAX;
 /// Milliseconds before a device offers again what the relay asked it to keep, at first.
 pub const OFFER_AGAIN_MS_MIN: i64 = 5_000;
+/// Milliseconds before a device offers again what the relay refused more than once on a link.
+pub const OFFER_REFUSED_MS: i64 = 60 * 60_000;
 /// Milliseconds without a batch after which the relay tells a device that its cursor moves on over
 /// what it wrote itself.
 pub const REACHED_MS: i64 = 1_000;

@@ -65,8 +65,39 @@ pub struct SpacePosition {
     pub cursor: Option<Cursor>,
     /// What the relay acknowledged of this device's chains, those of earlier incarnations included.
     pub own: Vec<OwnChain>,
-    /// How many of its batches the relay is known to have in quarantine.
-    pub quarantined: u64,
+    /// Which of its batches the relay is known to have in quarantine.
+    pub quarantined: QuarantineDigest,
+}
+
+/// Which of a device's batches a relay has in quarantine, in 16 bytes: the beginnings of their ids, added
+/// up bit by bit. Nought says that there are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QuarantineDigest([u8; 16]);
+
+impl QuarantineDigest {
+    /// The digest of these batches, in whatever order; none may be named twice.
+    pub fn of(batches: impl IntoIterator<Item = BatchId>) -> Self {
+        let mut digest = [0; 16];
+        for batch in batches {
+            digest.iter_mut().zip(batch.as_bytes()).for_each(|(sum, byte)| *sum ^= byte);
+        }
+        Self(digest)
+    }
+
+    /// One that was sent.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// As it is sent.
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; 16]
+    }
 }
 
 /// Says in 16 bytes which heights are held: equal exactly when the heights are, in any order.
@@ -104,5 +135,13 @@ mod tests {
         assert_eq!(own_digest(&[urgent, normal]), own_digest(&[normal, urgent]));
         assert_ne!(own_digest(&[urgent, normal]), own_digest(&[urgent, chain(Lane::Normal, 10)]));
         assert_ne!(own_digest(&[urgent]), own_digest(&[]));
+    }
+
+    #[test]
+    fn as_many_other_batches_in_quarantine_have_another_digest() {
+        let [one, other, third] = [1, 2, 3].map(|byte| BatchId::from_bytes([byte << 4; 32]));
+        assert_eq!(QuarantineDigest::of([one, other]), QuarantineDigest::of([other, one]));
+        assert_ne!(QuarantineDigest::of([one, other]), QuarantineDigest::of([one, third]));
+        assert!(QuarantineDigest::of([]).is_empty() && !QuarantineDigest::of([one]).is_empty());
     }
 }

@@ -24,7 +24,7 @@ use barid_core::clock::Timestamp;
 use barid_core::control::{Membership, QuarantineReason, RefuseReason, RetryReason, StatementError, Verdict};
 use barid_core::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
 use barid_core::migration::MigrationError;
-use barid_core::position::OwnChain;
+use barid_core::position::{OwnChain, QuarantineDigest};
 use futures_util::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 
@@ -279,8 +279,12 @@ pub trait Log: Send + Sync + std::fmt::Debug {
         len_max: usize,
     ) -> BoxFuture<'_, Result<Page, LogError>>;
 
-    /// How many batches of a device are in quarantine in a space.
-    fn quarantined_of(&self, space: SpaceId, device: DeviceId) -> BoxFuture<'_, Result<u64, LogError>>;
+    /// Which batches of a device are in quarantine in a space.
+    fn quarantined_of(
+        &self,
+        space: SpaceId,
+        device: DeviceId,
+    ) -> BoxFuture<'_, Result<QuarantineDigest, LogError>>;
 
     /// What the log is up to an offset, if there is a batch at it.
     fn digest_at(&self, space: SpaceId, offset: u64) -> BoxFuture<'_, Result<Option<LogDigest>, LogError>>;

@@ -9,6 +9,7 @@ use barid_core::control::Verdict;
 use barid_core::engine::{Link, LinkInput};
 use barid_core::id::{LogDigest, LogId, SpaceId};
 use barid_core::identity::Identity;
+use barid_core::position::QuarantineDigest;
 use barid_core::protocol::{Logged, OpenedSpace, RelayInput, RelayOutput, RelaySession, RelaySessionConfig};
 use barid_server::data_dir::DataDir;
 use harness::bombs::corpus;
@@ -72,7 +73,7 @@ impl MaliciousRelay {
             len_total: len,
             watermark: 0,
             is_revoked: false,
-            quarantined: 0,
+            quarantined: QuarantineDigest::default(),
             own: Vec::new(),
         };
         spaces.iter().map(|space| if *space == shared { member() } else { OpenedSpace::NotMember }).collect()

@@ -128,8 +128,8 @@ pub enum DeviceOutput {
         /// The space.
         space: SpaceId,
     },
-    /// The relay has less in quarantine than was thought: offer all of that again.
-    QuarantineLost {
+    /// What the relay has in quarantine is not what was thought: offer all of that again.
+    QuarantineDiffers {
         /// The space.
         space: SpaceId,
     },
@@ -361,9 +361,8 @@ impl DeviceSession {
         if watermark > 0 {
             self.outputs.push_back(DeviceOutput::Watermark { space, offset: watermark });
         }
-        // More there is no trouble: others may have brought them.
-        if quarantined < position.quarantined {
-            self.outputs.push_back(DeviceOutput::QuarantineLost { space });
+        if quarantined != position.quarantined && !position.quarantined.is_empty() {
+            self.outputs.push_back(DeviceOutput::QuarantineDiffers { space });
         }
         self.downloads.open(space, log, taken, head, len_after_cursor);
         self.uploads.begin(space, own.as_deref().unwrap_or(&position.own));

@@ -10,7 +10,7 @@ use super::close::CloseCode;
 use crate::codec::ReadError;
 use crate::control::Verdict;
 use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
-use crate::position::OwnChain;
+use crate::position::{OwnChain, QuarantineDigest};
 
 pub(super) use wire::{batch_frame, control_frame, push_frame};
 
@@ -158,8 +158,8 @@ pub(super) enum SpaceState {
         watermark: u64,
         /// The device was revoked here: it gets control batches and nothing else.
         is_revoked: bool,
-        /// How many of the device's own batches are in quarantine.
-        quarantined: u64,
+        /// Which of the device's own batches are in quarantine.
+        quarantined: QuarantineDigest,
         /// What the relay holds of the device's own chains, said only when the digest differs.
         own: Option<Vec<OwnChain>>,
     },

@@ -18,7 +18,7 @@ use crate::control::Verdict;
 use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
 use crate::identity::Identity;
 use crate::limits::{HANDSHAKE_MS_MAX, LINK_CHAINS_MAX, LINK_IDLE_MS_MAX, REACHED_MS, UNTAKEN_LEN_MAX};
-use crate::position::{OwnChain, own_digest};
+use crate::position::{OwnChain, QuarantineDigest, own_digest};
 
 /// Everything that a relay's end of a link needs to know.
 #[derive(Debug, Clone)]
@@ -111,8 +111,8 @@ pub enum OpenedSpace {
         /// The device was revoked here: it gets control batches and nothing else, and what it sends is
         /// taken.
         is_revoked: bool,
-        /// How many of the device's batches are in quarantine, the discarded ones too.
-        quarantined: u64,
+        /// Which of the device's batches are in quarantine, the discarded ones too.
+        quarantined: QuarantineDigest,
         /// Heights of all the device's chains in this space.
         own: Vec<OwnChain>,
     },

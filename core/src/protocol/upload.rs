@@ -12,7 +12,7 @@ use crate::batch::{Lane, SealedBatch};
 use crate::clock::Timestamp;
 use crate::control::{RefuseReason, Verdict};
 use crate::id::{BatchId, DeviceId, Incarnation, SpaceId};
-use crate::limits::{OFFER_AGAIN_MS_MIN, RETRY_DELAY_MS_MAX};
+use crate::limits::{OFFER_AGAIN_MS_MIN, OFFER_REFUSED_MS, RETRY_DELAY_MS_MAX};
 use crate::position::{HEIGHT_STOPPED, Height, OwnChain};
 
 type ChainKey = (SpaceId, DeviceId, Incarnation, Lane);
@@ -24,7 +24,7 @@ struct Chain {
     /// What was sent on this link, or was held before it.
     sent: Option<(u64, BatchId)>,
     stop: Option<Stop>,
-    /// The batch that was refused once on this link: perhaps it was harmed on its way.
+    /// The batch that was refused last on this link: perhaps it was harmed on its way.
     refused: Option<BatchId>,
     /// Milliseconds that the next stop will last.
     delay_ms: i64,
@@ -263,7 +263,9 @@ impl Chain {
 
     fn refused(&mut self, batch: BatchId, now: Timestamp) {
         if self.refused.replace(batch) == Some(batch) {
-            self.stop = Some(Stop::Link);
+            // It costs its bytes each time; but what harms batches may end while the link lives on.
+            self.delay_ms = OFFER_REFUSED_MS;
+            self.stop = Some(Stop::Until(now.plus_millis(OFFER_REFUSED_MS)));
         } else if self.stop.is_none() {
             self.stop_for_a_while(now);
         }

@@ -8,6 +8,7 @@ use super::{Store, space};
 use crate::batch::{Header, SealedBatch};
 use crate::control::QuarantineReason;
 use crate::id::{BatchId, DeviceId, SpaceId};
+use crate::position::QuarantineDigest;
 
 /// A batch in quarantine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +54,9 @@ impl Store {
 }
 
 impl Store {
-    /// The relay does not have in quarantine what it was known to have: it was restored, or an
-    /// administrator has decided. What is not in its log is offered again.
+    /// The relay has something else in quarantine than what it was known to have: it was restored, an
+    /// administrator has decided, or others brought more. What is not known to be in its log is offered
+    /// again.
     pub fn forget_quarantined_there(&self, space: SpaceId) -> Result<(), StoreError> {
         self.inner.transaction(|writing| {
             let sql = "UPDATE batch SET acknowledged = 0 WHERE acknowledged = 2
@@ -65,17 +67,18 @@ impl Store {
     }
 }
 
-/// How many batches of this device the relay is known to have in quarantine.
+/// Which batches of this device the relay is known to have in quarantine.
 pub(super) fn own_quarantined_there(
     connection: &Connection,
     space: i64,
     device: DeviceId,
-) -> Result<u64, StoreError> {
-    let sql = "SELECT count(*) FROM batch b JOIN chain c ON c.id = b.chain
+) -> Result<QuarantineDigest, StoreError> {
+    let sql = "SELECT b.batch FROM batch b JOIN chain c ON c.id = b.chain
         WHERE b.acknowledged = 2 AND c.space = ?1 AND c.device = ?2";
-    let count: i64 =
-        connection.prepare_cached(sql)?.query_row((space, device.as_bytes()), |row| row.get(0))?;
-    Ok(count.unsigned_abs())
+    let mut statement = connection.prepare_cached(sql)?;
+    let batches =
+        statement.query_map((space, device.as_bytes()), |row| row.get(0).map(BatchId::from_bytes))?;
+    Ok(QuarantineDigest::of(batches.collect::<Result<Vec<_>, _>>()?))
 }
 
 fn quarantined(connection: &Connection, space: i64) -> Result<Vec<(Header, Quarantined)>, StoreError> {

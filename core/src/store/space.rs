@@ -12,7 +12,7 @@ use super::{Inner, Store, Writing};
 use crate::batch::{Lane, SealedBatch};
 use crate::control::{Membership, Verdict};
 use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
-use crate::position::{Cursor, OwnChain, SpacePosition};
+use crate::position::{Cursor, OwnChain, QuarantineDigest, SpacePosition};
 
 /// How much a store holds, and how much of it is still to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -253,7 +253,7 @@ impl Store {
                     own,
                     quarantined: match device {
                         Some(device) => own_quarantined_there(connection, number, device)?,
-                        None => 0,
+                        None => QuarantineDigest::default(),
                     },
                 });
             }

@@ -9,6 +9,7 @@ use barid_core::clock::Timestamp;
 use barid_core::control::branch::{self, Link};
 use barid_core::control::{Bound, QuarantineReason};
 use barid_core::id::{BatchId, DeviceId, Incarnation};
+use barid_core::position::QuarantineDigest;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::chain::{ChainRow, link};
@@ -182,11 +183,16 @@ pub(super) fn list(connection: &Connection, space: i64) -> Result<Vec<Quarantine
     Ok(batches)
 }
 
-/// How many batches of a device are in quarantine in a space, the discarded ones too.
-pub(super) fn count(connection: &Connection, space: i64, device: DeviceId) -> Result<u64, LogError> {
-    let sql = "SELECT count(*) FROM chain AS c CROSS JOIN quarantine AS q ON q.chain = c.number
+/// Which batches of a device are in quarantine in a space, the discarded ones too.
+pub(super) fn digest(
+    connection: &Connection,
+    space: i64,
+    device: DeviceId,
+) -> Result<QuarantineDigest, LogError> {
+    let sql = "SELECT q.id FROM chain AS c CROSS JOIN quarantine AS q ON q.chain = c.number
         WHERE c.device = ?2 AND c.space = ?1";
-    let count: i64 =
-        connection.prepare_cached(sql)?.query_row(params![space, device.as_bytes()], |row| row.get(0))?;
-    Ok(count.unsigned_abs())
+    let mut statement = connection.prepare_cached(sql)?;
+    let batches =
+        statement.query_map(params![space, device.as_bytes()], |row| row.get(0).map(BatchId::from_bytes))?;
+    Ok(QuarantineDigest::of(batches.collect::<Result<Vec<_>, _>>()?))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use barid_core::batch::{Lane, SealedBatch};
 use barid_core::clock::Timestamp;
 use barid_core::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
-use barid_core::position::OwnChain;
+use barid_core::position::{OwnChain, QuarantineDigest};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params, params_from_iter};
 
@@ -131,11 +131,11 @@ impl LogReader {
         })
     }
 
-    /// How many batches of a device are in quarantine in a space, the discarded ones too.
-    pub fn quarantined_of(&self, space: SpaceId, device: DeviceId) -> Result<u64, LogError> {
+    /// Which batches of a device are in quarantine in a space, the discarded ones too.
+    pub fn quarantined_of(&self, space: SpaceId, device: DeviceId) -> Result<QuarantineDigest, LogError> {
         self.with(|connection| match space_row(connection, space)? {
-            Some((number, _)) => quarantine::count(connection, number, device),
-            None => Ok(0),
+            Some((number, _)) => quarantine::digest(connection, number, device),
+            None => Ok(QuarantineDigest::default()),
         })
     }
 

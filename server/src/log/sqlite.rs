@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use barid_core::clock::Clock;
 use barid_core::id::{DeviceId, LogDigest, LogId, SpaceId};
-use barid_core::position::OwnChain;
+use barid_core::position::{OwnChain, QuarantineDigest};
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -192,7 +192,11 @@ impl Log for SqliteLog {
         Box::pin(self.read(move |reader| reader.read_control_ahead(space, position, after, len_max)))
     }
 
-    fn quarantined_of(&self, space: SpaceId, device: DeviceId) -> BoxFuture<'_, Result<u64, LogError>> {
+    fn quarantined_of(
+        &self,
+        space: SpaceId,
+        device: DeviceId,
+    ) -> BoxFuture<'_, Result<QuarantineDigest, LogError>> {
         Box::pin(self.read(move |reader| reader.quarantined_of(space, device)))
     }
 

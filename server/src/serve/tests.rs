@@ -1,6 +1,7 @@
 use std::io::{Read as _, Write as _};
 use std::time::Instant;
 
+use barid_core::position::QuarantineDigest;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -470,7 +471,7 @@ async fn a_revoke_cuts_a_link_at_once_and_the_next_one_takes_what_the_device_sen
     put("after");
     let reader = relay.app.log.reader().clone();
     let taken = async {
-        while reader.quarantined_of(space, key).unwrap() == 0 {
+        while reader.quarantined_of(space, key).unwrap().is_empty() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -484,7 +485,7 @@ async fn a_revoke_cuts_a_link_at_once_and_the_next_one_takes_what_the_device_sen
     // It is not offered again on another link, unless the relay has lost it.
     let position =
         |space| phone.store().positions().unwrap().into_iter().find(|at| at.space == space).unwrap();
-    assert_eq!(position(space).quarantined, 1);
+    assert_eq!(position(space).quarantined, QuarantineDigest::of([aside[0].id]));
     assert_eq!(phone.store().outgoing(&[], &[], usize::MAX).unwrap().0, []);
     phone.store().forget_quarantined_there(space).unwrap();
     assert_eq!(phone.store().outgoing(&[], &[], usize::MAX).unwrap().0.len(), 1);

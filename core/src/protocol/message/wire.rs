@@ -11,7 +11,7 @@ use crate::codec::{Reader, put_varint};
 use crate::control::{QuarantineReason, RefuseReason, RetryReason, Verdict};
 use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use crate::limits::{FRAME_LEN_MAX, LABEL_LEN_MAX, LINK_CHAINS_MAX, LINK_SPACES_MAX, NAME_LEN_MAX};
-use crate::position::OwnChain;
+use crate::position::{OwnChain, QuarantineDigest};
 
 mod kind {
     pub(super) const HELLO: u8 = 0x01;
@@ -261,7 +261,7 @@ impl SpaceState {
         flags |= if log.is_some() { FLAG_LOG } else { 0 };
         flags |= if own.is_some() { FLAG_OWN } else { 0 };
         flags |= if *is_revoked { FLAG_REVOKED } else { 0 };
-        flags |= if *quarantined > 0 { FLAG_QUARANTINED } else { 0 };
+        flags |= if quarantined.is_empty() { 0 } else { FLAG_QUARANTINED };
         out.push(flags);
         if let Some(log) = log {
             out.extend(log.as_bytes());
@@ -269,8 +269,8 @@ impl SpaceState {
         put_varint(out, *head);
         put_varint(out, *len_after_cursor);
         put_varint(out, *watermark);
-        if *quarantined > 0 {
-            put_varint(out, *quarantined);
+        if !quarantined.is_empty() {
+            out.extend(quarantined.as_bytes());
         }
         if let Some(own) = own {
             put_varint(out, own.len() as u64);
@@ -298,9 +298,10 @@ impl SpaceState {
         let watermark = reader.varint()?;
         let is_revoked = flags & FLAG_REVOKED != 0;
         let quarantined = if flags & FLAG_QUARANTINED == 0 {
-            0
+            QuarantineDigest::default()
         } else {
-            Some(reader.varint()?).filter(|count| *count > 0).ok_or(DecodeError::Value)?
+            let digest = QuarantineDigest::from_bytes(reader.array()?);
+            Some(digest).filter(|digest| !digest.is_empty()).ok_or(DecodeError::Value)?
         };
         let own = if flags & FLAG_OWN == 0 { None } else { Some(decode_chains(reader, chains_left)?) };
         Ok(Self::Open { log, head, len_after_cursor, watermark, is_revoked, quarantined, own })

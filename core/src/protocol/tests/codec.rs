@@ -12,7 +12,7 @@ use crate::batch::Lane;
 use crate::control::{QuarantineReason, RefuseReason, RetryReason, Verdict};
 use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use crate::limits::{FRAME_LEN_MAX, LINK_CHAINS_MAX, LINK_SPACES_MAX};
-use crate::position::OwnChain;
+use crate::position::{OwnChain, QuarantineDigest};
 
 fn bytes64() -> impl Strategy<Value = [u8; 64]> {
     (any::<[u8; 32]>(), any::<[u8; 32]>()).prop_map(|(first, second)| {
@@ -70,7 +70,7 @@ fn space_state() -> impl Strategy<Value = SpaceState> {
         proptest::option::of(any::<[u8; 16]>().prop_map(LogId::from_bytes)),
         any::<u64>(),
         any::<u64>(),
-        (any::<u64>(), any::<bool>(), any::<u64>()),
+        (any::<u64>(), any::<bool>(), any::<[u8; 16]>().prop_map(QuarantineDigest::from_bytes)),
         proptest::option::of(vec(own_chain(), 0..4)),
     );
     prop_oneof![
@@ -212,7 +212,7 @@ fn a_frame_that_is_no_message_says_why() {
         (vec![0x04, 1, 2], DecodeError::Value),
         (vec![0x04, 1, 33], DecodeError::Value),
         // Says that some are in quarantine, and then none.
-        (vec![0x04, 1, 17, 0, 0, 0, 0], DecodeError::Value),
+        ([&[0x04, 1, 17, 0, 0, 0][..], &[0; 16]].concat(), DecodeError::Value),
         ([&[0x12][..], &[0; 32], &[4, 1]].concat(), DecodeError::Value),
         ([&[0x12][..], &[0; 32], &[3, 3]].concat(), DecodeError::Value),
         ([&[0x12][..], &[0; 32], &[1, 0]].concat(), DecodeError::Value),
@@ -241,7 +241,7 @@ fn the_largest_state_fits_one_frame() {
         len_after_cursor: u64::MAX,
         watermark: u64::MAX,
         is_revoked: true,
-        quarantined: u64::MAX,
+        quarantined: QuarantineDigest::from_bytes([9; 16]),
         own: Some(vec![chain; chains]),
     };
     let mut states = vec![open(0); LINK_SPACES_MAX - 1];

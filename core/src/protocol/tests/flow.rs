@@ -11,6 +11,7 @@ use crate::id::{LogDigest, LogId};
 use crate::limits::{
     LINK_IDLE_MS_MAX, LINK_PING_MS, RELAY_READ_LEN_MAX, UNTAKEN_LEN_MAX, WINDOW_LEN_INITIAL, WINDOW_LEN_MAX,
 };
+use crate::position::QuarantineDigest;
 
 const SLOW: i64 = 64_000 / 8;
 
@@ -252,7 +253,7 @@ fn open_device(phone: &Phone, world: &World) -> DeviceSession {
         len_after_cursor: 0,
         watermark: 0,
         is_revoked: false,
-        quarantined: 0,
+        quarantined: QuarantineDigest::default(),
         own: None,
     };
     device.handle(DeviceInput::Frame(Message::State(vec![state]).encode()), at(0));

@@ -14,7 +14,7 @@ use crate::control::{QuarantineReason, RefuseReason, RetryReason, Verdict};
 use crate::examples::check_hex;
 use crate::id::{BatchId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use crate::identity::Identity;
-use crate::position::{Cursor, OwnChain, SpacePosition};
+use crate::position::{Cursor, OwnChain, QuarantineDigest, SpacePosition};
 
 const SPACE: SpaceId = SpaceId::from_bytes([3; 32]);
 
@@ -36,7 +36,7 @@ fn device() -> DeviceSession {
             digest: LogDigest::from_bytes([9; 16]),
         }),
         own: vec![chain(12, 10)],
-        quarantined: 0,
+        quarantined: QuarantineDigest::default(),
     };
     let config = DeviceSessionConfig {
         identity: Arc::new(Identity::from_seed([1; 32])),
@@ -105,7 +105,7 @@ fn the_handshake_is_as_the_page_says() {
             len_total: 900_000,
             watermark: 310,
             is_revoked: false,
-            quarantined: 0,
+            quarantined: QuarantineDigest::default(),
             own: vec![chain(12, 10)],
         }),
     );
@@ -119,7 +119,7 @@ fn the_handshake_is_as_the_page_says() {
             len_total: 9_000,
             watermark: 0,
             is_revoked: true,
-            quarantined: 3,
+            quarantined: QuarantineDigest::of([BatchId::from_bytes([13; 32])]),
             own: vec![chain(11, 12)],
         }),
     );

@@ -7,7 +7,8 @@ use super::super::{CloseCode, CloseReason, DeviceInput, RelayInput};
 use super::world::{Log, World, space};
 use crate::batch::{Lane, SealedBatch};
 use crate::control::{QuarantineReason, RefuseReason, RetryReason, Verdict};
-use crate::id::Incarnation;
+use crate::id::{BatchId, Incarnation};
+use crate::limits::OFFER_REFUSED_MS;
 
 /// Two phones, two spaces, and something recorded in each lane of each by both.
 fn recorded() -> World {
@@ -292,7 +293,7 @@ fn a_clock_set_back_keeps_no_chain_waiting() {
 }
 
 #[test]
-fn a_batch_that_is_refused_twice_stops_its_chain_for_the_link_and_no_other() {
+fn a_batch_that_is_refused_twice_stops_its_chain_for_an_hour_and_no_other() {
     let mut world = recorded();
     let refused = world.phones[0].spaces[&space(1)].own[1].id();
     world.log.verdicts.insert(refused, Verdict::Refused(RefuseReason::NotPermitted));
@@ -301,11 +302,17 @@ fn a_batch_that_is_refused_twice_stops_its_chain_for_the_link_and_no_other() {
     world.record(link, space(1), Lane::Normal, 10);
     world.record(link, space(1), Lane::Urgent, 10);
     world.run_for(600_000);
-    let link = &world.links[link];
-    assert_eq!(link.answered.iter().filter(|(id, ..)| *id == refused).count(), 2);
-    assert_eq!(link.progress.last().unwrap().held_back, 1);
-    assert_eq!(link.up_to_date, 0);
+    let times_refused =
+        |world: &World| world.links[link].answered.iter().filter(|(id, ..)| *id == refused).count();
+    assert_eq!(times_refused(&world), 2);
+    assert_eq!(world.links[link].progress.last().unwrap().held_back, 1);
+    assert_eq!(world.links[link].up_to_date, 0);
     assert_eq!(world.phones[0].unsent(), 3);
+    world.run_for(OFFER_REFUSED_MS);
+    assert_eq!(times_refused(&world), 3);
+    world.log.verdicts.clear();
+    world.run_for(OFFER_REFUSED_MS);
+    assert_eq!((world.links[link].up_to_date, world.phones[0].unsent()), (1, 0));
 }
 
 #[test]
@@ -440,14 +447,23 @@ fn what_goes_into_quarantine_is_sent_once_its_chain_goes_on_and_the_device_is_up
     world.cut(link);
     let link = world.connect(0);
     world.run_until_quiet();
-    assert_eq!((world.links[link].answered.len(), world.links[link].quarantine_lost), (0, 0));
+    assert_eq!((world.links[link].answered.len(), world.links[link].quarantine_differs), (0, 0));
     world.cut(link);
     // A relay whose disk was put back has none of it.
     world.log.quarantined.clear();
     let link = world.connect(0);
     world.run_until_quiet();
-    assert_eq!((world.links[link].answered.len(), world.links[link].quarantine_lost), (4, 1));
+    assert_eq!((world.links[link].answered.len(), world.links[link].quarantine_differs), (4, 1));
     assert_eq!(world.log.quarantined[&space(1)].len(), 4);
+    // Nor is it enough that it has as many.
+    world.cut(link);
+    let there = world.log.quarantined.get_mut(&space(1)).unwrap();
+    there.pop_last();
+    there.insert(BatchId::from_bytes([1; 32]));
+    let link = world.connect(0);
+    world.run_until_quiet();
+    assert_eq!((world.links[link].answered.len(), world.links[link].quarantine_differs), (4, 1));
+    assert!(late.iter().all(|batch| world.log.quarantined[&space(1)].contains(batch)));
 }
 
 #[test]

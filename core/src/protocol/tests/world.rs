@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::control::{RefuseReason, RetryReason, Verdict};
 use crate::id::{BatchId, ChainId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
 use crate::identity::Identity;
-use crate::position::{Cursor, Height, OwnChain, SpacePosition};
+use crate::position::{Cursor, Height, OwnChain, QuarantineDigest, SpacePosition};
 
 pub(super) fn at(ms: i64) -> Timestamp {
     Timestamp::from_millis(ms)
@@ -110,7 +110,7 @@ impl Phone {
                 space: *space,
                 cursor: replica.cursor,
                 own: heights(acknowledged),
-                quarantined: replica.quarantined.len() as u64,
+                quarantined: QuarantineDigest::of(replica.quarantined.iter().copied()),
             }
         };
         self.spaces.iter().map(position).collect()
@@ -309,7 +309,7 @@ impl Log {
                 len_total: len(0),
                 watermark: self.watermark,
                 is_revoked: self.revoked.contains(&device),
-                quarantined: self.quarantined.get(space).map_or(0, |ids| ids.len() as u64),
+                quarantined: QuarantineDigest::of(self.quarantined.get(space).into_iter().flatten().copied()),
                 own: heights(
                     log.iter().map(|(_, batch)| batch).filter(|batch| batch.header().device == device),
                 ),
@@ -411,7 +411,7 @@ pub(super) struct Link {
     pub(super) relay_heights: Vec<(SpaceId, Vec<OwnChain>)>,
     pub(super) not_member: Vec<SpaceId>,
     pub(super) revoked: Vec<SpaceId>,
-    pub(super) quarantine_lost: usize,
+    pub(super) quarantine_differs: usize,
     /// Control batches that came ahead, and how many batches were held then.
     pub(super) control_ahead: Vec<(BatchId, usize)>,
     /// The phone is too busy to store anything.
@@ -466,7 +466,7 @@ impl World {
             relay_heights: Vec::new(),
             not_member: Vec::new(),
             revoked: Vec::new(),
-            quarantine_lost: 0,
+            quarantine_differs: 0,
             control_ahead: Vec::new(),
             stalled: false,
         });
@@ -702,9 +702,9 @@ impl Link {
                 }
                 self.answered.push((batch, verdict, now));
             }
-            DeviceOutput::QuarantineLost { space } => {
+            DeviceOutput::QuarantineDiffers { space } => {
                 phone.spaces.get_mut(&space).unwrap().quarantined.clear();
-                self.quarantine_lost += 1;
+                self.quarantine_differs += 1;
             }
             DeviceOutput::Revoked { space } => self.revoked.push(space),
             DeviceOutput::Watermark { space, offset } => {

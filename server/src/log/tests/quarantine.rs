@@ -1,6 +1,7 @@
 //! What does not stand is kept, and nobody gets it until it is adopted.
 
 use barid_core::control::{Cut, Discarded, adopt, discard, revoke_device};
+use barid_core::position::QuarantineDigest;
 use proptest::prelude::*;
 
 use super::*;
@@ -85,7 +86,8 @@ fn what_a_revoked_device_wrote_beyond_the_cut_is_kept_and_served_to_nobody() {
     assert_eq!(world.served_ids(), [batches[0].id(), batches[1].id()]);
     assert_eq!(world.aside(), [batches[2].id(), batches[3].id()].map(|id| (id, QuarantineReason::Revoked)));
     assert_eq!(world.height(&device), Some((2, batches[1].id())));
-    assert_eq!(world.reader().quarantined_of(world.space, device.key.device()).unwrap(), 2);
+    let digest = QuarantineDigest::of([batches[2].id(), batches[3].id()]);
+    assert_eq!(world.reader().quarantined_of(world.space, device.key.device()).unwrap(), digest);
     world.is_sound();
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use barid_core::batch::SealedBatch;
 use barid_core::clock::system_clock;
 use barid_core::limits::FRAME_LEN_MAX;
-use barid_core::position::{Cursor, SpacePosition};
+use barid_core::position::{Cursor, QuarantineDigest, SpacePosition};
 use barid_core::protocol::{DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
@@ -47,7 +47,12 @@ impl Wire {
             relay: member.relay,
             nonce,
             incarnation: chain.incarnation,
-            spaces: vec![SpacePosition { space: chain.space, cursor, own: Vec::new(), quarantined: 0 }],
+            spaces: vec![SpacePosition {
+                space: chain.space,
+                cursor,
+                own: Vec::new(),
+                quarantined: QuarantineDigest::default(),
+            }],
             unsent: 0,
         };
         let session = DeviceSession::new(config, system_clock()());

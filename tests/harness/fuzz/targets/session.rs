@@ -8,6 +8,7 @@ use barid_core::control::{RefuseReason, RetryReason, Verdict};
 use barid_core::id::{Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use barid_core::identity::Identity;
 use barid_core::limits::FRAME_LEN_MAX;
+use barid_core::position::{QuarantineDigest, SpacePosition};
 use barid_core::protocol::{
     self, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, EnrolInput, EnrolOutput,
     EnrolSession, EnrolSessionConfig, Enrolment, Logged, OpenedSpace, RelayInput, RelayOutput, RelaySession,
@@ -50,11 +51,11 @@ fn device_session() -> DeviceSession {
         nonce: [1; 16],
         incarnation: Incarnation::from_bytes([0, 0, 0, 0, 0, 0, 0, 9]),
         spaces: [space(1), space(2)]
-            .map(|space| barid_core::position::SpacePosition {
+            .map(|space| SpacePosition {
                 space,
                 cursor: None,
                 own: Vec::new(),
-                quarantined: 0,
+                quarantined: QuarantineDigest::default(),
             })
             .into(),
         unsent: 3,
@@ -104,7 +105,7 @@ fn perform_relay(session: &mut RelaySession, now: Timestamp, log: &[SealedBatch]
                         len_total: len,
                         watermark: 0,
                         is_revoked: false,
-                        quarantined: 0,
+                        quarantined: QuarantineDigest::default(),
                         own: Vec::new(),
                     }
                 };
