@@ -7,6 +7,7 @@
 
 pub mod connection;
 pub mod room;
+pub mod standing;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

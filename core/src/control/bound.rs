@@ -128,6 +128,10 @@ impl Decisions {
         Bound::new(cut.unwrap_or(none), adopted)
     }
 
+    pub(super) fn adopted(&self, device: DeviceId) -> usize {
+        self.adopted.iter().filter(|((of, _), _)| *of == device).map(|(_, pins)| pins.len()).sum()
+    }
+
     pub(super) fn discarded(&self, device: DeviceId, incarnation: Incarnation, lane: Lane) -> u64 {
         self.discarded.get(&(device, (incarnation, lane))).copied().unwrap_or_default()
     }

@@ -188,6 +188,11 @@ impl Membership {
         self.decisions.is_revoked(device) && !self.may_control(device)
     }
 
+    /// How many places of a device's chains were adopted up to.
+    pub fn adopted(&self, device: DeviceId) -> usize {
+        self.decisions.adopted(device)
+    }
+
     /// The highest sequence number of a chain up to which what is in quarantine may be deleted; 0 if
     /// none of it may.
     pub fn discarded(&self, device: DeviceId, incarnation: Incarnation, lane: Lane) -> u64 {

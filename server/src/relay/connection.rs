@@ -21,6 +21,7 @@ use tokio::sync::{Notify, mpsc};
 use tracing::Instrument as _;
 
 use super::room::LinkId;
+use super::standing::Standing;
 use crate::app::App;
 use crate::enrolment::EnrolError;
 use crate::log::{Log as _, LogError, LogState, SpaceState, verify};
@@ -46,31 +47,6 @@ struct Connection {
     /// The spaces asked for, and what the device was in each when the link opened.
     spaces: Vec<(SpaceId, Standing)>,
     closed: Option<CloseReason>,
-}
-
-/// What a device is in a space.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    Stranger,
-    Member,
-    /// It gets control batches and nothing else; what it sends is taken.
-    Revoked,
-}
-
-impl Standing {
-    fn of(device: DeviceId, state: &LogState, space: SpaceId) -> Self {
-        let membership = state.spaces.get(&space).map(|known| &known.membership);
-        match membership {
-            Some(membership) if membership.device(device).is_some_and(|device| device.is_active()) => {
-                if membership.is_revoked(device) {
-                    Self::Revoked
-                } else {
-                    Self::Member
-                }
-            }
-            _ => Self::Stranger,
-        }
-    }
 }
 
 /// The link cannot go on, for a reason that its session does not know.
@@ -147,7 +123,7 @@ impl Connection {
     fn tell_news(&mut self, state: &LogState) {
         let now = (self.app.clock)();
         let Some(device) = self.session.device() else { return };
-        if self.spaces.iter().any(|(space, before)| Standing::of(device, state, *space) != *before) {
+        if self.spaces.iter().any(|(space, before)| standing(device, state, *space) != *before) {
             tracing::info!("the device's standing has changed");
             return self.session.handle(RelayInput::Close(CloseCode::Reopen), now);
         }
@@ -218,13 +194,13 @@ impl Connection {
 
     async fn open(&mut self, device: DeviceId, spaces: Vec<(SpaceId, Option<CursorClaim>)>) -> RelayInput {
         let state = self.app.log.state().borrow().clone();
-        if state.spaces.keys().all(|space| Standing::of(device, &state, *space) == Standing::Stranger) {
+        if state.spaces.keys().all(|space| standing(device, &state, *space) == Standing::Stranger) {
             return RelayInput::Close(CloseCode::UnknownDevice);
         }
         tracing::Span::current().record("device", tracing::field::display(device));
         let mut opened = Vec::with_capacity(spaces.len());
         for (space, claim) in spaces {
-            let standing = Standing::of(device, &state, space);
+            let standing = standing(device, &state, space);
             self.spaces.push((space, standing));
             let known = state.spaces.get(&space).filter(|_| standing != Standing::Stranger);
             let Some(known) = known else {
@@ -264,7 +240,7 @@ impl Connection {
             len_after_cursor,
             len_total: known.len,
             watermark: known.watermark,
-            is_revoked: standing == Standing::Revoked,
+            is_revoked: matches!(standing, Standing::Revoked { .. }),
             quarantined: log.quarantined_of(space, device).await?,
             own: log.own_chains(space, device).await?,
         })
@@ -387,6 +363,12 @@ impl Connection {
         }
         tokio::time::timeout(Duration::from_secs(1), self.sink.close()).await.ok();
     }
+}
+
+/// What a device is in a space of the log.
+fn standing(device: DeviceId, state: &LogState, space: SpaceId) -> Standing {
+    let known = state.spaces.get(&space);
+    known.map_or(Standing::Stranger, |known| Standing::of(device, &known.membership))
 }
 
 fn failed(error: &LogError) -> RelayInput {

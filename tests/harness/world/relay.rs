@@ -19,6 +19,7 @@ use barid_server::log::reader::LogReader;
 use barid_server::log::writer::LogWriter;
 use barid_server::log::{LogError, LoggedBatch, Outcome, VerifiedBatch, verify};
 use barid_server::relay::room::{LinkId, Room};
+use barid_server::relay::standing::Standing;
 use rusqlite::Connection;
 
 use super::clock::NodeClock;
@@ -39,7 +40,7 @@ pub(crate) struct RelayEnd {
     pub(crate) spaces: Vec<SpaceId>,
     pub(crate) joined: Option<LinkId>,
     /// What the device was in each space when the link opened.
-    pub(crate) standing: Option<(DeviceId, Vec<(bool, bool)>)>,
+    pub(crate) standing: Option<(DeviceId, Vec<Standing>)>,
     pub(crate) is_closed: bool,
 }
 
@@ -429,14 +430,11 @@ impl Relay {
         state.spaces.get(&space).map(|known| Arc::clone(&known.membership))
     }
 
-    /// What a device is in each of the log's spaces: a stranger, a member, or revoked.
-    pub(crate) fn standing(&self, device: DeviceId) -> Vec<(bool, bool)> {
+    /// What a device is in each of the log's spaces.
+    pub(crate) fn standing(&self, device: DeviceId) -> Vec<Standing> {
         let of = |space: &SpaceId| {
             let membership = self.membership(*space);
-            membership.map_or((false, false), |membership| {
-                let is_active = membership.device(device).is_some_and(|device| device.is_active());
-                (is_active, membership.is_revoked(device))
-            })
+            membership.map_or(Standing::Stranger, |membership| Standing::of(device, &membership))
         };
         self.spaces.iter().map(of).collect()
     }

@@ -124,6 +124,10 @@ impl Ingest<'_, '_> {
 
     /// A batch comes to stand: it is judged as if it had just come.
     fn enter(&mut self, row: i64, chain: i64) -> Result<(), StoreError> {
+        // What was discarded before it was adopted is in quarantine at the relay no more, and perhaps not in
+        // its log: whoever has it offers it again.
+        let sql = "UPDATE batch SET acknowledged = 0 WHERE id = ?1 AND acknowledged = 2";
+        self.writing.transaction.prepare_cached(sql)?.execute([row])?;
         let batch = self.writing.read_batch(row)?;
         let Ok(body) = batch.open() else { return self.writing.set_batch_state(row, UNREAD) };
         // Its changes are noted already, in their places.
