@@ -10,6 +10,11 @@ pub(crate) const SEEDS: &[(u64, &str)] = &[
     (101355, "a phone that was killed three times with one batch in hand set it aside for good"),
     (104778, "a sound database was put aside because reads failed while it was opened"),
     (107354, "the write after one that the disk failed was told of it once more"),
+    (111323, "a relay whose folder was put back had as many in quarantine as a phone knew of, but others"),
+    (120747, "who was linked when its discarded work was adopted was not asked for it before the next link"),
+    (121250, "a device that was met learned who is a member from the other's control batch ahead of others"),
     (132612, "what a peer brought of an own branch that does not stand counted as unsent"),
+    (143725, "a batch that the network spoiled twice was held back for as long as the link lived"),
     (144277, "a carried batch that was set aside did not learn its place from the log that passed it"),
+    (161696, "who carried a batch that was discarded and then adopted did not offer it again"),
 ];

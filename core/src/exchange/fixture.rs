@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use crate::batch::SealedBatch;
+use crate::batch::{Header, SealedBatch};
 use crate::clock::{Clock, Timestamp};
 use crate::control::{
-    ControlChain, SpaceKind, SpaceOrganisation, admit_device, found_organisation, found_space, revoke_device,
+    ControlChain, Cut, SpaceKind, SpaceOrganisation, admit_device, adopt, found_organisation, found_space,
+    revoke_device,
 };
 use crate::id::{DeviceId, Incarnation, OrganisationId, RecordId, SpaceId};
 use crate::identity::Identity;
@@ -65,6 +66,13 @@ impl World {
         let device = Identity::from_seed([seed; 32]).device();
         let statements = revoke_device(device, "lost", Vec::new()).unwrap();
         self.say(&statements);
+    }
+
+    /// Lets a revoked device's chain stand up to a batch.
+    pub(crate) fn adopt(&mut self, late: &SealedBatch) {
+        let Header { device, incarnation, lane, seq, .. } = *late.header();
+        let cut = Cut { incarnation, lane, seq, batch: late.id() };
+        self.say(&adopt(device, vec![cut]).unwrap());
     }
 
     /// A clock that stands still: the stores' goes on with every look, and would time an exchange out.

@@ -199,6 +199,48 @@ fn a_revoked_device_gets_the_revoke_and_gives_its_work_which_stands_nowhere() {
 }
 
 #[test]
+fn a_revoke_that_is_held_ahead_of_what_it_follows_is_given_too() {
+    let mut world = World::new();
+    world.admit(1);
+    world.admit(2);
+    world.revoke(1);
+    let (one, two) = (world.party(1, 3), world.party(2, 1));
+    two.store.ingest_carried(two.space, &world.control[3..]).unwrap();
+    let (there, back) = pipes([usize::MAX; 2]);
+    let (first, second) = run(&world, (&one, &two), (there, back));
+    assert!(first.unwrap().is_complete && second.unwrap().is_complete);
+    for party in [&one, &two] {
+        assert!(party.store.membership(world.space).unwrap().is_revoked(one.id()));
+    }
+    assert_eq!(one.batches(), two.batches());
+}
+
+#[test]
+fn late_work_that_is_adopted_is_offered_to_the_relay_again_by_whoever_carries_it() {
+    let mut world = World::new();
+    world.admit(1);
+    world.admit(2);
+    let (one, two) = (world.party(1, 3), world.party(2, 3));
+    world.revoke(1);
+    let record = one.record("late");
+    let (late, _) = one.store.outgoing(&[], &[], usize::MAX).unwrap();
+    two.store.ingest_carried(world.space, &world.control[3..]).unwrap();
+    two.store.ingest_carried(world.space, &late).unwrap();
+    let space = world.space;
+    let is_offered = || {
+        let (offered, _) = two.store.outgoing(&[], &[space], usize::MAX).unwrap();
+        offered.iter().any(|batch| batch.id() == late[0].id())
+    };
+    assert!(is_offered());
+    two.store.set_quarantined_there(late[0].id()).unwrap();
+    assert!(!is_offered());
+    // The relay may have deleted it by then, because it was discarded first.
+    world.adopt(&late[0]);
+    two.store.ingest_carried(two.space, &world.control[4..]).unwrap();
+    assert!(two.holds(record) && is_offered());
+}
+
+#[test]
 fn devices_that_were_admitted_after_the_other_was_last_in_range_learn_of_each_other() {
     let mut world = World::new();
     world.admit(1);

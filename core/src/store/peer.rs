@@ -3,8 +3,9 @@
 use rusqlite::Connection;
 
 use super::error::StoreError;
+use super::ingest::AHEAD;
 use super::{Store, Writing, ancestry, outgoing, space};
-use crate::batch::{Lane, SealedBatch};
+use crate::batch::{Header, Lane, SealedBatch};
 use crate::id::{BatchId, DeviceId, Incarnation, SpaceId};
 use crate::position::Height;
 
@@ -50,9 +51,10 @@ impl Store {
         Ok(())
     }
 
-    /// What stands here and is beyond these heights: control batches first, then the urgent lane, the
-    /// normal one, the bulk; each chain in its order. Not more than the budget but for the first batch; the flag
-    /// says that there is nothing else.
+    /// What stands here and is beyond these heights: control batches first, and after those that stand the
+    /// ones that came ahead of others, which count wherever they are; then the urgent lane, the normal one,
+    /// the bulk; each chain in its order. Not more than the budget but for the first batch; the flag says
+    /// that there is nothing else.
     ///
     /// Of a chain whose height names another batch than stands here everything is given: where the
     /// branches part is not known.
@@ -83,6 +85,9 @@ impl Store {
                         }
                     }
                 }
+                if control && !taken.take_ahead(connection, number, heights)? {
+                    return Ok((taken.batches, false));
+                }
             }
             Ok((taken.batches, true))
         })
@@ -110,16 +115,54 @@ impl Taken {
         let mut statement = connection.prepare_cached(sql)?;
         let mut rows = statement.query((chain, from as i64, control))?;
         while let Some(row) = rows.next()? {
-            let bytes: Vec<u8> = row.get(0)?;
-            if !self.batches.is_empty() && self.len + bytes.len() > self.budget_len {
+            if !self.take(read(row.get(0)?)?) {
                 return Ok(false);
             }
-            self.len += bytes.len();
-            let batch = SealedBatch::parse(bytes).map_err(|_| StoreError::Unreadable("a batch"))?;
-            self.batches.push(batch);
         }
         Ok(true)
     }
+
+    /// Takes the control batches that lie ahead of what is held of their chains, and above these heights;
+    /// `false` if there is more than fits.
+    fn take_ahead(
+        &mut self,
+        connection: &Connection,
+        space: i64,
+        heights: &[Height],
+    ) -> Result<bool, StoreError> {
+        let sql = "SELECT b.bytes FROM batch b INDEXED BY batch_waiting JOIN chain c ON c.id = b.chain
+            WHERE b.state > 0 AND b.state = ?1 AND b.control = 1 AND c.space = ?2
+            ORDER BY c.device, c.incarnation, c.lane, b.seq";
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query((AHEAD, space))?;
+        while let Some(row) = rows.next()? {
+            let batch = read(row.get(0)?)?;
+            let Header { device, incarnation, lane, seq, .. } = *batch.header();
+            let is_theirs = |there: &Height| {
+                (there.device, there.incarnation, there.lane) == (device, incarnation, lane)
+                    && there.seq >= seq
+            };
+            if !heights.iter().any(is_theirs) && !self.take(batch) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes one batch if it still fits; the first one always does.
+    fn take(&mut self, batch: SealedBatch) -> bool {
+        let len = batch.as_bytes().len();
+        if !self.batches.is_empty() && self.len + len > self.budget_len {
+            return false;
+        }
+        self.len += len;
+        self.batches.push(batch);
+        true
+    }
+}
+
+fn read(bytes: Vec<u8>) -> Result<SealedBatch, StoreError> {
+    SealedBatch::parse(bytes).map_err(|_| StoreError::Unreadable("a batch"))
 }
 
 /// From where on somebody at these heights lacks a chain.
