@@ -17,8 +17,9 @@ pub use entry::{AncestorEntry, ChangeEntry, Entry, EntryError};
 pub use header::{Extension, Header};
 pub use seal::{SealError, SealSpec, SealedBatch, seal, unread_id};
 
-/// The version of the format that this core writes and reads.
-pub const VERSION: u8 = 0;
+/// The version of the format that this core writes and reads. It is frozen: whatever is added, a batch of
+/// this version stays readable as it is.
+pub const VERSION: u8 = 1;
 /// The one signature algorithm: Ed25519.
 pub const ALGORITHM_ED25519: u8 = 1;
 

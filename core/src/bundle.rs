@@ -35,7 +35,7 @@ use crate::id::DeviceId;
 use crate::identity::UnusableKey;
 
 const MAGIC: &[u8; 8] = b"\x89BARIDB\n";
-const VERSION: u8 = 0;
+const VERSION: u8 = 1;
 const HINT_CONTEXT: &str = "barid 2026 bundle recipient";
 /// Magic, version, nonce and hint.
 const HEAD_LEN: usize = 25;

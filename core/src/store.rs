@@ -20,6 +20,9 @@ mod error;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod fixture;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod golden;
 mod held;
 mod history;
 mod incarnation;

@@ -34,7 +34,7 @@ fn frames_from_a_stranger_get_a_reason_and_disturb_nobody() {
     for (what, frame, code) in [
         ("nothing", vec![], 2),
         ("an unknown type", vec![0xee, 1, 2, 3], 2),
-        ("half a hello", vec![0x01, 0, 0, 1, 2, 3], 2),
+        ("half a hello", vec![0x01, 1, 1, 1, 2, 3], 2),
         ("a batch before the handshake", [&[0x10, 0][..], &[7; 200]].concat(), 4),
         ("a version that nobody speaks", [&[0x01, 200, 201][..], &[9; 56]].concat(), 1),
     ] {

@@ -150,7 +150,7 @@ fn a_bundle_altered_at_any_byte_gives_what_precedes_and_says_that_it_is_damaged(
         let error = error.unwrap_or_else(|| panic!("altered at {at}, and nobody sees it"));
         let is_expected = match at {
             0..8 => matches!(error, BundleError::NotABundle),
-            8 => matches!(error, BundleError::Version(0x20)),
+            8 => matches!(error, BundleError::Version(0x21)),
             9..25 => matches!(error, BundleError::ForAnother),
             // A length that is altered may also make the file too short.
             _ => matches!(error, BundleError::Damaged { .. } | BundleError::Torn { .. }),

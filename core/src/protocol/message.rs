@@ -62,8 +62,8 @@ pub(super) struct Versions {
 }
 
 impl Versions {
-    /// What this build speaks. Version 0 lasts until the format is frozen.
-    pub(super) const SPOKEN: Self = Self { lowest: 0, highest: 0 };
+    /// What this build speaks.
+    pub(super) const SPOKEN: Self = Self { lowest: 1, highest: 1 };
 
     /// The newest version that both ends speak.
     pub(super) fn agree(self, other: Self) -> Option<u8> {

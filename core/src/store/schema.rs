@@ -4,8 +4,9 @@ use rusqlite::Connection;
 
 use crate::migration::{self, MigrationError};
 
-/// Marks the file as ours: "Brid", set by the first migration.
-pub(super) const APPLICATION_ID: i32 = 0x4272_6964;
+/// Marks the file as ours: "Bar1", set by the first migration. Files of the time before the formats were
+/// frozen have another mark, and are no stores.
+pub(super) const APPLICATION_ID: i32 = 0x4261_7231;
 
 /// What leads from an empty file to the newest schema, step by step.
 pub const STEPS: &[&str] = &[include_str!("migrations/0001_first.sql")];

@@ -16,6 +16,7 @@ use crate::admin::organisation::{Founded, Names};
 
 mod damage;
 mod erasure;
+mod golden;
 mod quarantine;
 
 /// A log with one space of one organisation.

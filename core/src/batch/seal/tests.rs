@@ -138,9 +138,9 @@ fn a_batch_cut_short_at_any_byte_or_made_longer_is_refused() {
 #[test]
 fn a_batch_of_an_unknown_version_is_told_apart_and_has_its_id() {
     let mut bytes = raw_batch().as_bytes().to_vec();
-    bytes[2] = 1;
+    bytes[2] = VERSION + 1;
     let error = SealedBatch::parse(bytes.clone()).unwrap_err();
-    assert_eq!(error, BatchError::UnknownVersion(1));
+    assert_eq!(error, BatchError::UnknownVersion(VERSION + 1));
     assert!(error.keeps_unread());
     assert!(unread_id(&bytes).is_some());
     assert_eq!(unread_id(raw_batch().as_bytes()), Some(raw_batch().id()));

@@ -4,7 +4,7 @@
 -- could be built again. Numbers named after a table are that table's `id`; they are local to this file and
 -- never leave it. Times are milliseconds since 1970 UTC.
 
-PRAGMA application_id = 0x42726964; -- "Brid"
+PRAGMA application_id = 0x42617231; -- "Bar1"
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY, -- 'incarnation' (8 bytes), 'device' (32 bytes, absent in a replica), 'token', 'token_before' (16)

@@ -7,21 +7,21 @@ use proptest::prelude::*;
 use super::*;
 
 impl World {
-    fn state(&mut self, statements: Vec<Vec<u8>>) {
+    pub(super) fn state(&mut self, statements: Vec<Vec<u8>>) {
         let own = OwnStatements { space: self.space, signer: Arc::clone(&self.organisation.key), statements };
         self.writer.transact(|append| append.statements(&own)).unwrap();
     }
 
-    fn revoke(&mut self, device: &Device, after: Option<&SealedBatch>) {
+    pub(super) fn revoke(&mut self, device: &Device, after: Option<&SealedBatch>) {
         let cut = after.into_iter().map(cut).collect();
         self.state(revoke_device(device.key.device(), "seized", cut).unwrap());
     }
 
-    fn adopt(&mut self, device: &Device, up_to: &SealedBatch) {
+    pub(super) fn adopt(&mut self, device: &Device, up_to: &SealedBatch) {
         self.state(adopt(device.key.device(), vec![cut(up_to)]).unwrap());
     }
 
-    fn discard(&mut self, device: &Device, up_to: &SealedBatch) {
+    pub(super) fn discard(&mut self, device: &Device, up_to: &SealedBatch) {
         let Cut { incarnation, lane, seq, .. } = cut(up_to);
         self.state(discard(device.key.device(), vec![Discarded { incarnation, lane, seq }]).unwrap());
     }

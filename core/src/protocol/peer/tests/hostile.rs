@@ -111,7 +111,7 @@ fn ends_that_speak_no_common_version_say_so() {
     (first[0], first[1]) = (200, 201);
     end.handle(PeerInput::Frame(first));
     assert_eq!(end.closed, Some(CloseReason::Here(CloseCode::Version)));
-    assert_eq!(end.sent, [vec![0, 0]]);
+    assert_eq!(end.sent, [vec![1, 1]]);
     newer.handle(PeerInput::Frame(vec![200, 201]));
     assert_eq!(newer.closed, Some(CloseReason::Here(CloseCode::Version)));
 }
