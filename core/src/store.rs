@@ -268,10 +268,7 @@ impl Inner {
 
     /// The kind's schema, or one that knows nothing but the name.
     fn kind(&self, name: &str) -> std::borrow::Cow<'_, Kind> {
-        match self.kinds().find(name) {
-            Some(kind) => std::borrow::Cow::Borrowed(kind),
-            None => std::borrow::Cow::Owned(Kind::undeclared(name)),
-        }
+        self.kinds().find_or_undeclared(name)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {

@@ -4,6 +4,7 @@
 //! where its time and place are, what is searched. It never rejects a field it does not know: a
 //! newer phone talks to an older relay, and what the older side does not know survives.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::batch::Lane;
@@ -114,5 +115,13 @@ impl Kinds {
     /// The kind of this name, if it is declared.
     pub fn find(&self, name: &str) -> Option<&Kind> {
         self.by_name.get(name)
+    }
+
+    /// The kind of this name, or one that knows nothing but the name.
+    pub fn find_or_undeclared(&self, name: &str) -> Cow<'_, Kind> {
+        match self.find(name) {
+            Some(kind) => Cow::Borrowed(kind),
+            None => Cow::Owned(Kind::undeclared(name)),
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::Writing;
 use super::chain::{self, ChainKey};
 use super::error::StoreError;
-use super::ingest::EntryRefusal;
+use super::ingest::{EntryRefusal, First};
 use super::merge::{Outcome, Place, RecordName, Target};
 use super::observe::TRACK;
 use super::space;
@@ -56,15 +56,22 @@ impl From<EntryPlace> for Place {
 }
 
 impl Writing<'_> {
-    /// Takes one change of a batch that stands into its record.
+    /// Takes one change of a batch that stands into its record; as `first` if it was read as that.
     pub(super) fn take_change(
         &mut self,
         space: (i64, SpaceId),
         author: Author,
         entry: &ChangeEntry,
         place: EntryPlace,
+        first: Option<&First>,
     ) -> Result<(), StoreError> {
         let target = Target { space: space.0, space_id: space.1, kind: &entry.kind, record: entry.record };
+        if let Some(First { seq, hash, columns, .. }) = first.filter(|first| first.actor == author.id.actor())
+            && !self.is_unsettled(&target)?
+            && self.apply_first(&target, author.chain, (*seq, *hash), columns, place.into())?
+        {
+            return Ok(());
+        }
         let Some(change) = self.read_change(&target, author, &entry.change, place)? else { return Ok(()) };
         let is_unsettled = self.is_unsettled(&target)?;
         // An orphan in its place has to move, and only what is applied finds that out.

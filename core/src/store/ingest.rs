@@ -6,6 +6,7 @@
 //! an unknown author waits for the control records about it, one that does not stand is kept in
 //! quarantine, and a bad entry is refused alone.
 
+mod ahead;
 mod carried;
 mod standing;
 mod taking;
@@ -20,6 +21,8 @@ use crate::batch::{SealedBatch, unread_id};
 use crate::id::{BatchId, SpaceId};
 use crate::position::Cursor;
 
+pub(super) use ahead::First;
+use ahead::read_ahead;
 pub use carried::{CarriedOutcome, CarriedReport};
 pub(super) use taking::Ingest;
 
@@ -174,14 +177,18 @@ impl Store {
         batches: &[(u64, SealedBatch)],
         cursor: Option<Cursor>,
     ) -> Result<IngestReport, IngestError> {
-        let (report, stopped) = self.inner.transaction(|writing| {
-            let number = space::number(writing.transaction, space)?;
-            let number = number.ok_or(IngestError::UnknownSpace(space))?;
-            let mut ingest = Ingest::new(writing, number, space);
-            let stopped = ingest.take_all(batches)?;
-            ingest.finish(cursor.filter(|_| stopped.is_none()))?;
-            Ok::<_, IngestError>((ingest.end()?, stopped))
-        })?;
+        let take = |ahead| {
+            self.inner.transaction(|writing| {
+                let number = space::number(writing.transaction, space)?;
+                let number = number.ok_or(IngestError::UnknownSpace(space))?;
+                let mut ingest = Ingest::new(writing, number, space);
+                let stopped = ingest.take_all(batches, ahead)?;
+                ingest.finish(cursor.filter(|_| stopped.is_none()))?;
+                Ok::<_, IngestError>((ingest.end()?, stopped))
+            })
+        };
+        let sealed = batches.iter().map(|(_, batch)| batch);
+        let (report, stopped) = read_ahead(sealed, self.inner.kinds(), take)?;
         match stopped {
             None => Ok(report),
             Some((index, by)) => {

@@ -11,11 +11,11 @@ use rusqlite::Connection;
 use super::error::StoreError;
 use super::ingest::EntryRefusal;
 use super::observe::Changed;
-use super::row::{self, Columns};
+use super::row::{self, Authors, Columns};
 use super::{Inner, Writing};
 use crate::batch::{Body, BodyEntry, Entry, SealedBatch};
 use crate::document::{self, Document, Folded, MergeError, fold_first};
-use crate::id::{RecordId, SpaceId};
+use crate::id::{ChangeHash, RecordId, SpaceId};
 
 /// Opened bodies that are kept, for changes that are read one by one.
 const BODIES_MAX: usize = 16;
@@ -199,13 +199,8 @@ impl Writing<'_> {
         place: Place,
     ) -> Result<Outcome, StoreError> {
         if let Ok(folded) = fold_first(change) {
-            let kind = self.inner.kind(target.kind);
-            let columns = Columns::new(&folded.into(), &kind, chain, chain);
-            let (space, id) = (target.space, target.record);
-            if let Some(row) = row::insert(self.transaction, space, target.kind, id, &columns, self.revision)?
-            {
-                self.insert_entry(row, chain, change, place)?;
-                self.changed.push(target.changed());
+            let columns = Columns::new(&folded.into(), &self.inner.kind(target.kind));
+            if self.apply_first(target, chain, (change.seq, change.hash), &columns, place)? {
                 return Ok(Outcome::Applied);
             }
         }
@@ -226,7 +221,7 @@ impl Writing<'_> {
         match applied {
             Ok(()) => {
                 self.mark_changed(row);
-                self.insert_entry(row, chain, change, place)?;
+                self.insert_entry(row, chain, (change.seq, change.hash), place)?;
                 self.changed.push(target.changed());
                 Ok(Outcome::Applied)
             }
@@ -234,6 +229,25 @@ impl Writing<'_> {
             Err(MergeError::DuplicateSeq { .. }) => Ok(Outcome::Refused(EntryRefusal::SequenceReused)),
             Err(_) => Ok(Outcome::Refused(EntryRefusal::ContradictsAncestors)),
         }
+    }
+
+    /// Makes a record of its first change, by its number among its author's and its hash; `false` if there
+    /// is one of this name.
+    pub(super) fn apply_first(
+        &mut self,
+        target: &Target<'_>,
+        chain: i64,
+        change: (u64, ChangeHash),
+        columns: &Columns,
+        place: Place,
+    ) -> Result<bool, StoreError> {
+        let Target { space, kind, record, .. } = *target;
+        let authors = Authors { created_by: chain, updated_by: chain };
+        let row = row::insert(self.transaction, space, kind, record, columns, authors, self.revision)?;
+        let Some(row) = row else { return Ok(false) };
+        self.insert_entry(row, chain, change, place)?;
+        self.changed.push(target.changed());
+        Ok(true)
     }
 
     /// The record's document, open until the transaction ends.
@@ -259,7 +273,7 @@ impl Writing<'_> {
         &self,
         row: i64,
         chain: i64,
-        change: &document::Change,
+        (seq, hash): (u64, ChangeHash),
         place: Place,
     ) -> Result<(), StoreError> {
         let (batch, entry) = match place {
@@ -271,7 +285,7 @@ impl Writing<'_> {
                 "INSERT INTO record_entry (record, chain, seq, hash, batch, entry)
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute((row, chain, change.seq as i64, change.hash.as_bytes(), batch, entry))?;
+            .execute((row, chain, seq as i64, hash.as_bytes(), batch, entry))?;
         Ok(())
     }
 
@@ -280,18 +294,19 @@ impl Writing<'_> {
         for (row, record) in std::mem::take(&mut self.open) {
             if record.is_changed {
                 let folded = record.document.fold();
-                let columns = self.columns(&folded, &record.kind)?;
+                let (columns, authors) = self.columns(&folded, &record.kind)?;
                 let document = Some(record.document.as_bytes());
-                row::update(self.transaction, row, &columns, self.revision, document)?;
+                row::update(self.transaction, row, &columns, authors, self.revision, document)?;
             }
         }
         Ok(())
     }
 
-    pub(super) fn columns(&mut self, folded: &Folded, kind: &str) -> Result<Columns, StoreError> {
+    pub(super) fn columns(&mut self, folded: &Folded, kind: &str) -> Result<(Columns, Authors), StoreError> {
         let created_by = self.actors.chain(self.transaction, folded.created.actor)?;
         let updated_by = self.actors.chain(self.transaction, folded.updated.actor)?;
-        Ok(Columns::new(&folded.into(), &self.inner.kind(kind), created_by, updated_by))
+        let columns = Columns::new(&folded.into(), &self.inner.kind(kind));
+        Ok((columns, Authors { created_by, updated_by }))
     }
 }
 

@@ -174,7 +174,7 @@ impl Writing<'_> {
                     self.transaction
                         .prepare_cached("UPDATE pending SET body = ?2, lane = ?3 WHERE id = ?1")?
                         .execute((pending, raw, lane as u8))?;
-                    self.insert_entry(row, chain, change, Place::Pending(pending))?;
+                    self.insert_entry(row, chain, (change.seq, change.hash), Place::Pending(pending))?;
                     rows.push(pending);
                 }
             }

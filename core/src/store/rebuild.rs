@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::held::{PENDING, REFUSED, REFUSED_BESIDE_OTHERS, SPARE, WAITS};
 use super::ingest::{EntryRefusal, FORK, READ, REVOKED};
 use super::merge::{Place, RecordName, Target};
-use super::row::{self, Columns};
+use super::row::{self, Authors, Columns};
 use crate::document::{Candidate, Change, Document, Fate, ancestry_beyond, choose, fold_one, scan};
 use crate::id::ChangeHash;
 
@@ -187,24 +187,30 @@ impl Writing<'_> {
                 (document.fold(), Some(document))
             }
         };
-        let columns = self.columns(&folded, target.kind)?;
+        let (columns, authors) = self.columns(&folded, target.kind)?;
         let row = match row {
             Some(row) => row,
-            None => self.insert_row(target, &columns)?.ok_or_else(unreadable)?,
+            None => self.insert_row(target, &columns, authors)?.ok_or_else(unreadable)?,
         };
         row::update(
             self.transaction,
             row,
             &columns,
+            authors,
             self.revision,
             document.as_ref().map(Document::as_bytes),
         )?;
         Ok(row)
     }
 
-    fn insert_row(&self, target: &Target<'_>, columns: &Columns) -> Result<Option<i64>, StoreError> {
+    fn insert_row(
+        &self,
+        target: &Target<'_>,
+        columns: &Columns,
+        authors: Authors,
+    ) -> Result<Option<i64>, StoreError> {
         let Target { space, kind, record, .. } = *target;
-        row::insert(self.transaction, space, kind, record, columns, self.revision)
+        row::insert(self.transaction, space, kind, record, columns, authors, self.revision)
     }
 
     /// Deletes a record's row, and whatever points to it.

@@ -111,19 +111,24 @@ pub(super) fn find_row(
         .optional()?)
 }
 
-/// The columns that follow from a record's changes alone.
+/// The columns that follow from a record's changes alone, whoever made them.
 pub(super) struct Columns {
     fields: Vec<u8>,
     time: i64,
     place: Option<(f64, f64)>,
     state: Option<String>,
     words: String,
-    created_by: i64,
     created_at: i64,
-    updated_by: i64,
     updated_at: i64,
     withdrawn: bool,
     conflicts: u32,
+}
+
+/// The chains of those who made a record and changed it last.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Authors {
+    pub(super) created_by: i64,
+    pub(super) updated_by: i64,
 }
 
 /// What a record's changes show, lent by them.
@@ -160,8 +165,7 @@ impl Shown<'_> {
 }
 
 impl Columns {
-    /// `created_by` and `updated_by` are the chains behind the folded origins.
-    pub(super) fn new(shown: &Shown<'_>, kind: &Kind, created_by: i64, updated_by: i64) -> Self {
+    pub(super) fn new(shown: &Shown<'_>, kind: &Kind) -> Self {
         let time = kind.time.as_ref().and_then(|name| shown.find(name)).and_then(Value::as_int);
         let state = kind.state.as_ref().and_then(|name| shown.find(name)).and_then(Value::as_text);
         Self {
@@ -169,9 +173,7 @@ impl Columns {
             place: place(shown, kind),
             state: state.map(str::to_owned),
             words: words(shown, kind),
-            created_by,
             created_at: shown.created_at.as_millis(),
-            updated_by,
             updated_at: shown.updated_at.as_millis(),
             withdrawn: shown.withdrawn,
             conflicts: shown.conflicts,
@@ -206,6 +208,7 @@ pub(super) fn insert(
     kind: &str,
     id: RecordId,
     columns: &Columns,
+    authors: Authors,
     revision: i64,
 ) -> Result<Option<i64>, StoreError> {
     let sql =
@@ -222,9 +225,9 @@ pub(super) fn insert(
         columns.place.map(|place| place.0),
         columns.place.map(|place| place.1),
         columns.state,
-        columns.created_by,
+        authors.created_by,
         columns.created_at,
-        columns.updated_by,
+        authors.updated_by,
         columns.updated_at,
         columns.withdrawn,
         columns.conflicts,
@@ -244,6 +247,7 @@ pub(super) fn update(
     transaction: &Transaction<'_>,
     row: i64,
     columns: &Columns,
+    authors: Authors,
     revision: i64,
     doc: Option<&[u8]>,
 ) -> Result<(), StoreError> {
@@ -258,9 +262,9 @@ pub(super) fn update(
         columns.place.map(|place| place.0),
         columns.place.map(|place| place.1),
         columns.state,
-        columns.created_by,
+        authors.created_by,
         columns.created_at,
-        columns.updated_by,
+        authors.updated_by,
         columns.updated_at,
         columns.withdrawn,
         columns.conflicts,

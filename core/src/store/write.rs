@@ -258,7 +258,7 @@ impl WriteGroup<'_, '_> {
         self.whole(|w| {
             let change = read_back(&raw)?;
             let place = w.insert_pending(&target, lane, &raw)?;
-            w.writing.insert_entry(row, chain, &change, place)?;
+            w.writing.insert_entry(row, chain, (change.seq, change.hash), place)?;
             w.writing.mark_changed(row);
             w.writing.changed.push(target.changed());
             Ok(())

@@ -3,14 +3,15 @@
 //! They are judged as those of a log are, and answered for one by one. What a relay has not said that
 //! it holds will be pushed to one.
 
+use super::ahead::{Ahead, read_ahead};
 use super::taking::{Ingest, Step};
 use super::{IngestError, StoppedBy};
 use crate::batch::SealedBatch;
 use crate::control::{QuarantineReason, RefuseReason};
 use crate::id::SpaceId;
-use crate::store::Store;
 use crate::store::observe::Changed;
 use crate::store::space;
+use crate::store::{Store, Writing};
 
 /// What became of one carried batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,29 +82,41 @@ impl Store {
         space: SpaceId,
         batches: &[SealedBatch],
     ) -> Result<CarriedReport, IngestError> {
-        self.inner.transaction(|writing| {
-            let number = space::number(writing.transaction, space)?;
-            let number = number.ok_or(IngestError::UnknownSpace(space))?;
-            let mut ingest = Ingest::new(writing, number, space);
-            let mut outcomes = Vec::with_capacity(batches.len());
-            for batch in batches {
-                outcomes.push(match ingest.take(None, batch)? {
-                    Step::Taken => CarriedOutcome::Taken,
-                    Step::Held => CarriedOutcome::Held,
-                    Step::Waits => CarriedOutcome::Waiting,
-                    Step::Quarantined(reason) => CarriedOutcome::Quarantined(reason),
-                    Step::Refused(reason) => CarriedOutcome::Refused(reason),
-                    Step::Stops(StoppedBy::OtherSpace) => CarriedOutcome::Refused(RefuseReason::Misplaced),
-                    Step::Stops(StoppedBy::RolledBack) => CarriedOutcome::RolledBack,
-                    Step::Stops(StoppedBy::Gap { .. } | StoppedBy::WrongPrevious { .. }) => {
-                        CarriedOutcome::Missing
-                    }
-                });
-            }
-            ingest.finish(None)?;
-            let report = ingest.end()?;
-            let (changed, membership_changed) = (report.changed, report.membership_changed);
-            Ok(CarriedReport { outcomes, changed, membership_changed })
+        read_ahead(batches.iter(), self.inner.kinds(), |ahead| {
+            self.inner.transaction(|writing| carry(writing, space, batches, ahead))
         })
+    }
+}
+
+fn carry(
+    writing: &mut Writing<'_>,
+    space: SpaceId,
+    batches: &[SealedBatch],
+    mut ahead: Ahead,
+) -> Result<CarriedReport, IngestError> {
+    let number = space::number(writing.transaction, space)?.ok_or(IngestError::UnknownSpace(space))?;
+    let mut ingest = Ingest::new(writing, number, space);
+    let mut outcomes = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let mut read = ahead.next();
+        outcomes.push(outcome(ingest.take(None, batch, &mut read)?));
+        ahead.give_back(read);
+    }
+    ingest.finish(None)?;
+    let report = ingest.end()?;
+    let (changed, membership_changed) = (report.changed, report.membership_changed);
+    Ok(CarriedReport { outcomes, changed, membership_changed })
+}
+
+fn outcome(step: Step) -> CarriedOutcome {
+    match step {
+        Step::Taken => CarriedOutcome::Taken,
+        Step::Held => CarriedOutcome::Held,
+        Step::Waits => CarriedOutcome::Waiting,
+        Step::Quarantined(reason) => CarriedOutcome::Quarantined(reason),
+        Step::Refused(reason) => CarriedOutcome::Refused(reason),
+        Step::Stops(StoppedBy::OtherSpace) => CarriedOutcome::Refused(RefuseReason::Misplaced),
+        Step::Stops(StoppedBy::RolledBack) => CarriedOutcome::RolledBack,
+        Step::Stops(StoppedBy::Gap { .. } | StoppedBy::WrongPrevious { .. }) => CarriedOutcome::Missing,
     }
 }

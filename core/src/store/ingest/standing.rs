@@ -138,7 +138,7 @@ impl Ingest<'_, '_> {
         self.writing.set_batch_state(row, READ)?;
         self.writing.forget_tracks(self.number, row, &body)?;
         let tracks = Body { entries: body.entries.into_iter().map(only_tracks).collect() };
-        self.take_entries(row, chain, batch.header(), &tracks)
+        self.take_entries(row, chain, batch.header(), &tracks, &[])
     }
 
     /// A batch does not stand any more.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::OptionalExtension;
 
+use super::ahead::{Ahead, First, Read};
 use super::{AHEAD, EntryRefusal, FORK, IngestReport, READ, StoppedBy, UNREAD, WAITS};
 use crate::batch::{BatchKind, Body, BodyEntry, Entry, Header, SealedBatch};
 use crate::control::{Membership, QuarantineReason, RefuseReason, RetryReason, Verdict};
@@ -78,18 +79,26 @@ impl<'a, 'b> Ingest<'a, 'b> {
     pub(super) fn take_all(
         &mut self,
         batches: &[(u64, SealedBatch)],
+        mut ahead: Ahead,
     ) -> Result<Option<(usize, StoppedBy)>, StoreError> {
         for (index, (offset, batch)) in batches.iter().enumerate() {
-            if let Step::Stops(by) = self.take(Some(*offset), batch)? {
+            let mut read = ahead.next();
+            if let Step::Stops(by) = self.take(Some(*offset), batch, &mut read)? {
                 return Ok(Some((index, by)));
             }
+            ahead.give_back(read);
         }
         Ok(None)
     }
 
-    /// Takes one batch, with its offset if it comes from the relay's log.
-    pub(super) fn take(&mut self, offset: Option<u64>, batch: &SealedBatch) -> Result<Step, StoreError> {
-        let step = self.take_in(offset, batch)?;
+    /// Takes one batch, with its offset if it comes from the relay's log, and as it was read if it was.
+    pub(super) fn take(
+        &mut self,
+        offset: Option<u64>,
+        batch: &SealedBatch,
+        read: &mut Option<Read>,
+    ) -> Result<Step, StoreError> {
+        let step = self.take_in(offset, batch, read)?;
         match step {
             Step::Taken => self.report.taken += 1,
             Step::Held => self.report.held += 1,
@@ -101,7 +110,12 @@ impl<'a, 'b> Ingest<'a, 'b> {
         Ok(step)
     }
 
-    fn take_in(&mut self, offset: Option<u64>, batch: &SealedBatch) -> Result<Step, StoreError> {
+    fn take_in(
+        &mut self,
+        offset: Option<u64>,
+        batch: &SealedBatch,
+        read: &mut Option<Read>,
+    ) -> Result<Step, StoreError> {
         let header = batch.header();
         if header.space != self.space {
             return Ok(Step::Stops(StoppedBy::OtherSpace));
@@ -115,27 +129,24 @@ impl<'a, 'b> Ingest<'a, 'b> {
         if self.is_own(header) && header.incarnation == self.writing.inner.incarnation() {
             return Ok(Step::Stops(StoppedBy::RolledBack));
         }
-        let opened = batch.verify_signature().and_then(|()| match batch.open() {
-            Err(error) if error.keeps_unread() => Ok(None),
-            opened => opened.map(Some),
-        });
-        let body = match opened {
-            Err(error) => return self.refuse(offset, batch.id(), Verdict::from(error)),
-            Ok(body) => body,
+        let Read { body, firsts } = read.get_or_insert_with(|| Read::of(batch, self.writing.inner.kinds()));
+        let body = match body {
+            Err(error) => return self.refuse(offset, batch.id(), Verdict::from(*error)),
+            Ok(body) => body.as_ref(),
         };
         if self.is_own(header) && (offset.is_some() || self.is_before_own(header, batch.id())?) {
             self.writing.give_way(self.number, header, batch.id())?;
         }
         let placing = self.place_in_chain(offset.is_some(), header, batch.id())?;
         let (batch, body) = self.without_erased(batch, body)?;
-        let verdict = body.as_ref().map(|body| self.judge(&batch, body));
+        let verdict = body.as_deref().map(|body| self.judge(&batch, body));
         if let Some(verdict @ Verdict::Refused(_)) = verdict {
             return self.refuse(offset, batch.id(), verdict);
         }
         match placing {
-            Placing::Next => self.take_next(offset, &batch, body.as_ref(), verdict),
+            Placing::Next => self.take_next(offset, &batch, body.as_deref(), firsts, verdict),
             Placing::BehindHole => {
-                let step = self.take_next(offset, &batch, body.as_ref(), verdict)?;
+                let step = self.take_next(offset, &batch, body.as_deref(), firsts, verdict)?;
                 if !self.is_bounded(batch.header()) {
                     return Ok(step);
                 }
@@ -144,9 +155,9 @@ impl<'a, 'b> Ingest<'a, 'b> {
                 self.settle_chain(chain.id, &key)?;
                 self.step_of_batch(batch.id())
             }
-            Placing::Among => self.take_among(offset, &batch, body.as_ref(), FORK),
+            Placing::Among => self.take_among(offset, &batch, body.as_deref(), FORK),
             Placing::Ahead => {
-                self.take_among(offset, &batch, body.as_ref(), AHEAD)?;
+                self.take_among(offset, &batch, body.as_deref(), AHEAD)?;
                 let waits = matches!(verdict, Some(Verdict::RetryLater(_)));
                 Ok(if waits { Step::Waits } else { Step::Taken })
             }
@@ -160,6 +171,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
         offset: Option<u64>,
         batch: &SealedBatch,
         body: Option<&Body>,
+        firsts: &[Option<First>],
         verdict: Option<Verdict>,
     ) -> Result<Step, StoreError> {
         let (state, step) = match verdict {
@@ -169,7 +181,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
         };
         let (row, chain) = self.insert(offset, batch, state)?;
         if let (READ, Some(body)) = (state, body) {
-            self.take_entries(row, chain, batch.header(), body)?;
+            self.take_entries(row, chain, batch.header(), body, firsts)?;
         }
         Ok(step)
     }
@@ -422,6 +434,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
         chain: i64,
         header: &Header,
         body: &Body,
+        firsts: &[Option<First>],
     ) -> Result<(), StoreError> {
         let space = (self.number, self.space);
         let author = Author { chain, id: header.chain(), is_ancestor: false };
@@ -430,7 +443,10 @@ impl<'a, 'b> Ingest<'a, 'b> {
             let BodyEntry::Present { entry: content, .. } = content else { continue };
             let place = EntryPlace { batch, entry };
             match content {
-                Entry::Change(change) => self.writing.take_change(space, author, change, place)?,
+                Entry::Change(change) => {
+                    let first = firsts.get(entry as usize).and_then(Option::as_ref);
+                    self.writing.take_change(space, author, change, place, first)?;
+                }
                 Entry::Ancestor(ancestor) => self.writing.note_ancestor(space, ancestor, place)?,
                 Entry::Track(chunk) => {
                     let Ok(body) = chunk.to_bytes() else { continue };
@@ -516,7 +532,7 @@ impl<'a, 'b> Ingest<'a, 'b> {
                 if state < FORK {
                     let (batch, body) = self.stored_without_erased(row, batch, body)?;
                     self.writing.set_batch_state(row, READ)?;
-                    self.take_entries(row, chain, batch.header(), &body)?;
+                    self.take_entries(row, chain, batch.header(), &body, &[])?;
                 } else {
                     self.heard.insert(row);
                 }
@@ -552,14 +568,14 @@ impl<'a, 'b> Ingest<'a, 'b> {
     fn without_erased<'c>(
         &self,
         batch: &'c SealedBatch,
-        body: Option<Body>,
-    ) -> Result<(Cow<'c, SealedBatch>, Option<Body>), StoreError> {
-        let erased = body.as_ref().map_or(Vec::new(), |body| self.erased_in(body));
+        body: Option<&'c Body>,
+    ) -> Result<(Cow<'c, SealedBatch>, Option<Cow<'c, Body>>), StoreError> {
+        let erased = body.map_or(Vec::new(), |body| self.erased_in(body));
         if erased.is_empty() {
-            return Ok((Cow::Borrowed(batch), body));
+            return Ok((Cow::Borrowed(batch), body.map(Cow::Borrowed)));
         }
         let (batch, body) = erase::stripped(batch, &erased)?;
-        Ok((Cow::Owned(batch), Some(body)))
+        Ok((Cow::Owned(batch), Some(Cow::Owned(body))))
     }
 }
 

@@ -574,4 +574,5 @@ fn a_batch_that_waited_for_a_newer_program_is_taken_in_when_the_store_is_opened(
     assert_eq!(replica.counts().unwrap().unread, 0);
 }
 
+mod ahead;
 mod large;
