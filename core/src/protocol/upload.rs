@@ -15,6 +15,9 @@ use crate::id::{BatchId, DeviceId, Incarnation, SpaceId};
 use crate::limits::{OFFER_AGAIN_MS_MIN, OFFER_REFUSED_MS, RETRY_DELAY_MS_MAX};
 use crate::position::{HEIGHT_STOPPED, Height, OwnChain};
 
+/// Bytes of room that are always enough to ask for more.
+const ASKED_LEN: usize = 256 * 1024;
+
 type ChainKey = (SpaceId, DeviceId, Incarnation, Lane);
 
 #[derive(Debug, Default)]
@@ -103,9 +106,11 @@ impl Uploads {
         self.changed = true;
     }
 
-    /// Asks for batches, if the window has room and there may be some.
+    /// Asks for batches, if the window has room and there may be some. For what was just recorded any room
+    /// will do, as it may be urgent; what is a lot is sealed many at a time, with one commit.
     pub(super) fn ask(&mut self, outputs: &mut VecDeque<DeviceOutput>) {
-        if self.asked || !self.more || self.window.room() == 0 {
+        let room_min = if self.changed { 1 } else { self.window.len() / 2 };
+        if self.asked || !self.more || self.window.room() < room_min.clamp(1, ASKED_LEN) {
             return;
         }
         self.asked = true;

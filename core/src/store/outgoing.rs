@@ -23,6 +23,10 @@ use crate::position::{HEIGHT_STOPPED, Height, OwnChain};
 /// three seconds of a 64 kbit/s link, which an SOS must not wait longer for.
 pub(super) const SEALED_RAW_LEN: usize = 64 * 1024;
 
+/// Bytes of sealed batches that are committed together, at most, but for the last: whoever records
+/// something meanwhile waits for them.
+const SEALED_TOGETHER_LEN: usize = 256 * 1024;
+
 /// What is to be sent next, within a budget of bytes.
 struct Wanted<'a> {
     sent: &'a [(SpaceId, Height)],
@@ -55,6 +59,10 @@ impl Wanted<'_> {
 
     fn is_full(&self) -> bool {
         self.len >= self.budget_len
+    }
+
+    fn room(&self) -> usize {
+        self.budget_len.saturating_sub(self.len)
     }
 }
 
@@ -101,13 +109,18 @@ impl Store {
                     if !wanted.batches.is_empty() && wanted.is_full() {
                         return Ok((wanted.batches, false));
                     }
+                    let room = wanted.room();
                     let sealed = self
                         .inner
-                        .transaction(|writing| writing.seal_next(identity, *number, *space, lane))?;
-                    let Some(sealed) = sealed else { break };
-                    // It is committed; if it does not fit it is sealed and leaves the next time.
-                    if !wanted.take(sealed) {
-                        return Ok((wanted.batches, false));
+                        .transaction(|writing| writing.seal_some(identity, *number, *space, lane, room))?;
+                    if sealed.is_empty() {
+                        break;
+                    }
+                    for sealed in sealed {
+                        // It is committed; if it does not fit it is sealed and leaves the next time.
+                        if !wanted.take(sealed) {
+                            return Ok((wanted.batches, false));
+                        }
                     }
                 }
             }
@@ -264,6 +277,24 @@ fn own_chains(
 }
 
 impl Writing<'_> {
+    /// Seals pending entries of one lane, as many batches as there is room for and one at least.
+    fn seal_some(
+        &mut self,
+        identity: &Identity,
+        number: i64,
+        space: SpaceId,
+        lane: Lane,
+        room: usize,
+    ) -> Result<Vec<SealedBatch>, StoreError> {
+        let (mut sealed, mut len) = (Vec::new(), 0);
+        while sealed.is_empty() || len < room.min(SEALED_TOGETHER_LEN) {
+            let Some(batch) = self.seal_next(identity, number, space, lane)? else { break };
+            len += batch.as_bytes().len();
+            sealed.push(batch);
+        }
+        Ok(sealed)
+    }
+
     /// Seals the oldest pending entries of one lane into one batch; before them what they build on and
     /// nobody else may have. Writes stay whole.
     pub(super) fn seal_next(

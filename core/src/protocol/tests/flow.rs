@@ -38,10 +38,13 @@ fn an_urgent_batch_overtakes_two_thousand_records_on_a_slow_link() {
     for seconds in [3, 10, 20] {
         world.run_for(seconds * 1_000);
         let began = world.now;
-        let sos = world.record(link, space(1), Lane::Urgent, 300);
+        // It may leave at once.
         let pushed_before = world.links[link].up.sent.len();
+        let sos = world.record(link, space(1), Lane::Urgent, 300);
         world.run_for(5_000);
-        let next = Message::decode(&world.links[link].up.sent[pushed_before]).unwrap();
+        let mut after =
+            world.links[link].up.sent[pushed_before..].iter().filter_map(|f| Message::decode(f).ok());
+        let next = after.find(|message| matches!(message, Message::Push { .. })).unwrap();
         assert!(matches!(next, Message::Push { ref batch, .. } if batch.len() < 1_000), "{next:?}");
         let (_, acknowledged) = world.links[link].acknowledged.iter().find(|(id, _)| *id == sos).unwrap();
         let waited_ms = acknowledged.millis_since(began);
@@ -378,7 +381,7 @@ fn the_spaces_of_a_link_take_turns() {
     world.cut(link);
     let link = world.connect(1);
     world.run_until_quiet();
-    let order: Vec<u8> = world.links[link]
+    let mut order: Vec<u8> = world.links[link]
         .down
         .sent
         .iter()
@@ -388,7 +391,8 @@ fn the_spaces_of_a_link_take_turns() {
         })
         .collect();
     assert_eq!(order.len(), 60);
-    assert_eq!(order[..3], [0, 1, 2]);
+    order.dedup();
+    assert_eq!(order[..4], [0, 1, 2, 0]);
     world.assert_equal(&spaces);
 }
 
