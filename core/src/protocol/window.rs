@@ -9,6 +9,9 @@ use std::collections::VecDeque;
 use crate::clock::Timestamp;
 use crate::limits::{WINDOW_ANSWER_MS, WINDOW_LEN_INITIAL, WINDOW_LEN_MAX, WINDOW_LEN_MIN};
 
+/// How many times its length a window grows by at most when all of it is answered.
+const GROWTH_MAX: i64 = 4;
+
 /// What is on its way, named by `K`.
 #[derive(Debug)]
 pub(super) struct Window<K> {
@@ -79,15 +82,18 @@ impl<K: PartialEq> Window<K> {
     }
 
     fn adapt(&mut self, flight: &Flight<K>, now: Timestamp) {
-        if now.millis_since(flight.sent_at) > WINDOW_ANSWER_MS {
+        let took_ms = now.millis_since(flight.sent_at).max(1);
+        if took_ms > WINDOW_ANSWER_MS {
             // One slow window halves once, however many answers it brings.
             if flight.sent_at >= self.shrunk_at {
                 self.len = (self.len / 2).max(WINDOW_LEN_MIN);
                 self.shrunk_at = now;
             }
         } else if flight.number <= self.full_count {
-            // By what was answered: a whole window answered doubles it.
-            self.len = (self.len + flight.len).min(WINDOW_LEN_MAX);
+            // A whole window answered makes it what would have been answered in the time that is fast, but
+            // no more than five times as long.
+            let times = (WINDOW_ANSWER_MS / took_ms - 1).clamp(1, GROWTH_MAX) as usize;
+            self.len = (self.len + times * flight.len).min(WINDOW_LEN_MAX);
         }
     }
 }
@@ -122,21 +128,27 @@ mod tests {
     }
 
     #[test]
-    fn a_window_answered_at_once_doubles_up_to_its_bound() {
-        let mut window = Window::new(at(0));
-        let mut lens = vec![window.len()];
-        for round in 0..12 {
-            let mut sent = 0;
-            while window.room() > 0 {
-                window.sent((round, sent), 1024, at(round * 100));
-                sent += 1;
+    fn a_window_grows_up_to_its_bound_and_the_faster_it_is_answered_the_more() {
+        for (took, times) in [(50, 5), (200, 5), (250, 4), (400, 2), (900, 2)] {
+            let mut window = Window::new(at(0));
+            let mut lens = vec![window.len()];
+            for round in 0..12 {
+                let (mut sent, began) = (0, round * 1_000);
+                while window.room() > 0 {
+                    window.sent((round, sent), 1024, at(began));
+                    sent += 1;
+                }
+                (0..sent).for_each(|key| assert!(window.answered(&(round, key), at(began + took)).is_some()));
+                lens.push(window.len());
             }
-            (0..sent).for_each(|key| assert!(window.answered(&(round, key), at(round * 100 + 50)).is_some()));
-            lens.push(window.len());
+            assert_eq!(
+                lens[..3],
+                [1, times, times * times].map(|times| times * WINDOW_LEN_INITIAL),
+                "{took}"
+            );
+            assert_eq!(lens[12], WINDOW_LEN_MAX);
+            assert!(window.is_empty());
         }
-        assert_eq!(lens[..4], [1, 2, 4, 8].map(|times| times * WINDOW_LEN_INITIAL));
-        assert_eq!(lens[12], WINDOW_LEN_MAX);
-        assert!(window.is_empty());
     }
 
     #[test]
