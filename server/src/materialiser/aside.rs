@@ -64,6 +64,8 @@ impl Aside {
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
+        // It must outlive the worker, and not the power: what a power cut takes back is found out again.
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.execute_batch(
             "CREATE TABLE IF NOT EXISTS attempt (    -- what the worker is doing now; empty while it rests
                  one        INTEGER PRIMARY KEY CHECK (one = 1),
