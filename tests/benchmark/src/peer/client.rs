@@ -16,7 +16,7 @@ use barid_core::id::{RecordId, SpaceId};
 use barid_core::store::{News, Query, Record, Store};
 use serde_json::{Value as Json, json};
 
-use crate::line::{self, Answer, Command, now_ms, wait_until};
+use crate::line::{self, Answer, Command, now_ms};
 use crate::observation::{self, from_fields, to_fields};
 use crate::record::{Digest, record, record_id};
 use crate::relay::RelayFolder;
@@ -24,8 +24,6 @@ use crate::relay::RelayFolder;
 /// Records that one write makes. An app that takes over what it held before writes like this; one
 /// that records as things happen writes one by one, which costs an fsync each.
 const GROUP: usize = 100;
-/// How often what nobody announces is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// A device and its sync, if it is on.
 #[derive(Debug)]
@@ -152,8 +150,11 @@ impl Phone {
     fn wait_count(&self, command: &Command) -> Answer {
         let wanted = u64::from(command.number("n")?);
         let query = Query { kind: Some(observation::NAME.to_owned()), ..Query::default() };
-        wait_until(LOOK_EVERY, || Ok(self.store().count(&query)? >= wanted))
-            .map_err(text::<barid_core::store::StoreError>)?;
+        let changes = self.store().subscribe();
+        // As a screen does: it looks again when something has changed.
+        while self.store().count(&query).map_err(text)? < wanted {
+            changes.recv().map_err(text)?;
+        }
         Ok(json!({}))
     }
 
