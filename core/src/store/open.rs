@@ -22,9 +22,14 @@ use crate::identity::Identity;
 use crate::migration::MigrationError;
 use crate::model::Kinds;
 
-/// Files up to this size are read through at each opening, which takes about a millisecond per
-/// megabyte; of larger ones only the structure is looked at.
-const CHECKED_LEN_MAX: u64 = 128 * 1024 * 1024;
+/// Files up to this size are read through at each opening, which takes two to three milliseconds per
+/// megabyte: an app that starts must not wait longer for that than for all else.
+const CHECKED_LEN_MAX: u64 = 16 * 1024 * 1024;
+
+/// Larger ones, up to this size, are read through when the last program that had them did not end well: a
+/// cut of the power that spoils pages ends no program well. Otherwise only the structure is looked at, and
+/// a damaged page is found when it is read.
+const CHECKED_AFTER_A_CRASH_LEN_MAX: u64 = 128 * 1024 * 1024;
 
 /// A source of randomness: fills the bytes. A test gives a seeded one.
 pub type Entropy = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
@@ -210,12 +215,15 @@ fn open_checked(path: &Path, durability: Durability, was_completed: bool) -> Res
     if durability == Durability::Full && recover::log_hides_commits(path).map_err(io)? {
         return Err(Stop::Damaged);
     }
+    // Who ends well folds its log into the file.
+    let was_left = fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
+    let checked_len_max = if was_left { CHECKED_AFTER_A_CRASH_LEN_MAX } else { CHECKED_LEN_MAX };
     let mut connection = Connection::open(path)?;
     // A damaged file is kept with its write-ahead log, which closing would otherwise fold into it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     schema::prepare_writer(&connection, durability)?;
     if len > 0 {
-        check_pages(&connection, len)?;
+        check_pages(&connection, len, checked_len_max)?;
     }
     schema::migrate(&mut connection)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
@@ -250,12 +258,12 @@ fn check_version(path: &Path) -> Result<(), Stop> {
     Ok(())
 }
 
-fn check_pages(connection: &Connection, len: u64) -> Result<(), Stop> {
+fn check_pages(connection: &Connection, len: u64, checked_len_max: u64) -> Result<(), Stop> {
     let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
     let page_len: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
     // Pages written last may still be in the write-ahead log, so a short file is only suspicious.
     let is_short = pages.saturating_mul(page_len) as u64 > len;
-    if len <= CHECKED_LEN_MAX || is_short {
+    if len <= checked_len_max || is_short {
         let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if found != "ok" {
             return Err(unread_page(&found).map_or(Stop::Damaged, Stop::from));
