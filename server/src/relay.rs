@@ -19,9 +19,10 @@ use axum::routing::get;
 use axum::{Extension, Router};
 use barid_core::id::{DeviceId, SpaceId};
 use barid_core::limits::FRAME_LEN_MAX;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::app::App;
+use crate::log::LogState;
 use crate::serve::ConnectionPlace;
 use room::{LinkId, Room};
 
@@ -42,6 +43,21 @@ async fn open(
     })
 }
 
+/// Wakes the links of every space whose log has grown, and no other, for as long as there is a log: a
+/// commit in one space must not cost what all the links of all spaces do.
+pub(crate) async fn tell_links(mut log: watch::Receiver<Arc<LogState>>, links: Links) {
+    let mut told = log.borrow_and_update().clone();
+    while log.changed().await.is_ok() {
+        let state = log.borrow_and_update().clone();
+        for (space, known) in &state.spaces {
+            if told.spaces.get(space).is_none_or(|told| told.head != known.head) {
+                links.ring(*space);
+            }
+        }
+        told = state;
+    }
+}
+
 /// Who is linked now; clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Links(Arc<Mutex<Shared>>);
@@ -49,8 +65,16 @@ pub struct Links(Arc<Mutex<Shared>>);
 #[derive(Debug, Default)]
 struct Shared {
     room: Room,
-    /// Wakes the connection that must end.
-    ends: BTreeMap<LinkId, Arc<Notify>>,
+    bells: BTreeMap<LinkId, Arc<Bells>>,
+}
+
+/// What a connection is woken by.
+#[derive(Debug, Default)]
+pub(crate) struct Bells {
+    /// It must end.
+    end: Notify,
+    /// There may be news in one of its spaces.
+    news: Notify,
 }
 
 impl Links {
@@ -58,16 +82,26 @@ impl Links {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A device has proved itself. An older link of the same device is told to end.
-    fn join(&self, device: DeviceId) -> (LinkId, Arc<Notify>) {
+    /// A device has proved itself, and hears of these spaces. An older link of the same device is told to
+    /// end.
+    fn join(&self, device: DeviceId, spaces: Vec<SpaceId>) -> (LinkId, Arc<Bells>) {
         let mut shared = self.shared();
-        let joined = shared.room.join(device);
-        if let Some(end) = joined.replaces.and_then(|older| shared.ends.remove(&older)) {
-            end.notify_one();
+        let joined = shared.room.join(device, spaces);
+        if let Some(bells) = joined.replaces.and_then(|older| shared.bells.get(&older)) {
+            bells.end.notify_one();
         }
-        let end = Arc::new(Notify::new());
-        shared.ends.insert(joined.link, end.clone());
-        (joined.link, end)
+        let bells = Arc::new(Bells::default());
+        // What was appended while the link was being opened was told to nobody.
+        bells.news.notify_one();
+        shared.bells.insert(joined.link, bells.clone());
+        (joined.link, bells)
+    }
+
+    fn ring(&self, space: SpaceId) {
+        let shared = self.shared();
+        for bells in shared.room.linked(space).filter_map(|link| shared.bells.get(&link)) {
+            bells.news.notify_one();
+        }
     }
 
     fn reached(&self, link: LinkId, space: SpaceId, offset: u64) {
@@ -77,12 +111,55 @@ impl Links {
     /// The link is over; how far it had read the log.
     fn leave(&self, link: LinkId) -> BTreeMap<SpaceId, u64> {
         let mut shared = self.shared();
-        shared.ends.remove(&link);
+        shared.bells.remove(&link);
         shared.room.leave(link)
     }
 
     /// Every device that is linked now, and how far it has read the log of each space.
     pub fn connected(&self) -> BTreeMap<DeviceId, BTreeMap<SpaceId, u64>> {
         self.shared().room.connected()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use std::time::Duration;
+
+    use barid_core::control::Membership;
+
+    use super::*;
+    use crate::log::SpaceState;
+
+    fn state(heads: [(SpaceId, u64); 2]) -> Arc<LogState> {
+        let known = |(space, head)| {
+            let membership = Arc::new(Membership::new(space));
+            (space, SpaceState { head, len: 0, watermark: 0, membership })
+        };
+        Arc::new(LogState { spaces: heads.map(known).into(), joint_space: None })
+    }
+
+    async fn is_rung(bells: &Bells) -> bool {
+        tokio::time::timeout(Duration::from_millis(50), bells.news.notified()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn what_is_appended_in_a_space_wakes_its_links_and_no_other() {
+        let [one, other] = [1, 2].map(|n| SpaceId::from_bytes([n; 32]));
+        let links = Links::default();
+        let join = |n: u8, spaces: &[SpaceId]| links.join(DeviceId::from_bytes([n; 32]), spaces.to_vec()).1;
+        let (near, far, both) = (join(1, &[one]), join(2, &[other]), join(3, &[one, other]));
+        for bells in [&near, &far, &both] {
+            assert!(is_rung(bells).await, "what was appended before it joined");
+        }
+        let (log, told) = watch::channel(state([(one, 1), (other, 1)]));
+        let telling = tokio::spawn(tell_links(told, links.clone()));
+        tokio::task::yield_now().await;
+        log.send_replace(state([(one, 2), (other, 1)]));
+        assert!(is_rung(&near).await && is_rung(&both).await && !is_rung(&far).await);
+        log.send_replace(state([(one, 2), (other, 1)]));
+        assert!(!is_rung(&both).await, "nothing is new");
+        drop(log);
+        telling.await.unwrap();
     }
 }

@@ -39,7 +39,7 @@ use crate::log::quarantine::QuarantineLimits;
 use crate::log::sqlite::{SqliteLog, SqliteLogOptions};
 use crate::log::{Log as _, LogError, LogState};
 use crate::materialiser;
-use crate::relay::Links;
+use crate::relay::{self, Links};
 use crate::relay_db::{OpenRelayDbError, RelayDb};
 use crate::reports::Reports;
 use crate::shutdown::Shutdown;
@@ -188,6 +188,7 @@ impl Server {
         let mut served = Ok(());
         let config = Arc::clone(&app.config);
         let shutdown = app.shutdown.clone();
+        tokio::spawn(relay::tell_links(app.log.state(), app.links.clone()));
         let materialising = worker.map(|program| materialiser::start(&app, program));
         let routes = router(app.clone());
         let places_max = config.connections_max.clamp(1, 1_000_000);

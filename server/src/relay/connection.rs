@@ -17,9 +17,10 @@ use barid_core::protocol::{
     RelaySession, RelaySessionConfig,
 };
 use futures_util::{SinkExt as _, StreamExt as _, stream};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tracing::Instrument as _;
 
+use super::Bells;
 use super::room::LinkId;
 use super::standing::Standing;
 use crate::app::App;
@@ -43,7 +44,7 @@ struct Connection {
     /// What became of batches that were queued.
     appended: (mpsc::UnboundedSender<RelayInput>, mpsc::UnboundedReceiver<RelayInput>),
     wake_at: Option<Timestamp>,
-    joined: Option<(LinkId, Arc<Notify>)>,
+    joined: Option<(LinkId, Arc<Bells>)>,
     /// The spaces asked for, and what the device was in each when the link opened.
     spaces: Vec<(SpaceId, Standing)>,
     closed: Option<CloseReason>,
@@ -76,15 +77,20 @@ impl Connection {
     }
 
     async fn serve(mut self) {
-        let mut log_state = self.app.log.state();
         loop {
             if self.perform_all().await.is_err() || self.closed.is_some() {
                 break;
             }
-            let evicted = self.joined.as_ref().map(|(_, end)| end.clone());
+            let bells = self.joined.as_ref().map(|(_, bells)| bells.clone());
             let evicted = async {
-                match &evicted {
-                    Some(end) => end.notified().await,
+                match &bells {
+                    Some(bells) => bells.end.notified().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let news = async {
+                match &bells {
+                    Some(bells) => bells.news.notified().await,
                     None => std::future::pending().await,
                 }
             };
@@ -97,14 +103,10 @@ impl Connection {
                     Some(Ok(Message::Close(_)) | Err(_)) | None => break,
                 },
                 Some(appended) = self.appended.1.recv() => appended,
-                changed = log_state.changed(), if self.joined.is_some() => {
-                    if changed.is_err() {
-                        RelayInput::Close(CloseCode::Busy)
-                    } else {
-                        let state = log_state.borrow_and_update().clone();
-                        self.tell_news(&state);
-                        continue;
-                    }
+                () = news => {
+                    let state = self.app.log.state().borrow().clone();
+                    self.tell_news(&state);
+                    continue;
                 },
                 () = evicted => RelayInput::Close(CloseCode::Replaced),
                 () = self.app.shutdown.wait() => RelayInput::Close(CloseCode::Busy),
@@ -212,7 +214,7 @@ impl Connection {
                 Err(error) => return failed(&error),
             }
         }
-        let joined = self.app.links.join(device);
+        let joined = self.app.links.join(device, self.spaces.iter().map(|(space, _)| *space).collect());
         tracing::info!(spaces = self.spaces.len(), "linked");
         self.joined = Some(joined);
         RelayInput::Opened(opened)

@@ -1,6 +1,6 @@
 //! Who is linked: pure decisions, with no socket, clock or log in sight.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use barid_core::id::{DeviceId, SpaceId};
 
@@ -21,6 +21,7 @@ pub struct Joined {
 #[derive(Debug)]
 struct Linked {
     device: DeviceId,
+    spaces: Vec<SpaceId>,
     reached: BTreeMap<SpaceId, u64>,
 }
 
@@ -29,16 +30,25 @@ struct Linked {
 pub struct Room {
     links: BTreeMap<LinkId, Linked>,
     by_device: BTreeMap<DeviceId, LinkId>,
+    by_space: BTreeMap<SpaceId, BTreeSet<LinkId>>,
     next: u64,
 }
 
 impl Room {
-    /// Lets a device in that has proved itself.
-    pub fn join(&mut self, device: DeviceId) -> Joined {
+    /// Lets a device in that has proved itself, with the spaces that it asked for.
+    pub fn join(&mut self, device: DeviceId, spaces: Vec<SpaceId>) -> Joined {
         let link = LinkId(self.next);
         self.next += 1;
-        self.links.insert(link, Linked { device, reached: BTreeMap::new() });
+        for space in &spaces {
+            self.by_space.entry(*space).or_default().insert(link);
+        }
+        self.links.insert(link, Linked { device, spaces, reached: BTreeMap::new() });
         Joined { link, replaces: self.by_device.insert(device, link) }
+    }
+
+    /// The links that hear of a space.
+    pub fn linked(&self, space: SpaceId) -> impl Iterator<Item = LinkId> {
+        self.by_space.get(&space).into_iter().flatten().copied()
     }
 
     /// Notes how far a link has read the log of a space.
@@ -54,6 +64,14 @@ impl Room {
         // The device may have a newer link by now, which stays.
         if self.by_device.get(&linked.device) == Some(&link) {
             self.by_device.remove(&linked.device);
+        }
+        for space in linked.spaces {
+            if let Some(links) = self.by_space.get_mut(&space) {
+                links.remove(&link);
+                if links.is_empty() {
+                    self.by_space.remove(&space);
+                }
+            }
         }
         linked.reached
     }
@@ -77,17 +95,19 @@ mod tests {
         let (phone, other) = (DeviceId::from_bytes([1; 32]), DeviceId::from_bytes([2; 32]));
         let space = SpaceId::from_bytes([3; 32]);
         let mut room = Room::default();
-        let old = room.join(phone);
+        let old = room.join(phone, vec![space]);
         assert_eq!(old.replaces, None);
-        room.join(other);
-        let new = room.join(phone);
+        room.join(other, vec![]);
+        let new = room.join(phone, vec![space]);
         assert_eq!(new.replaces, Some(old.link));
         room.reached(old.link, space, 5);
         room.reached(new.link, space, 7);
         assert_eq!(room.leave(old.link), BTreeMap::from([(space, 5)]));
         assert_eq!(room.connected()[&phone], BTreeMap::from([(space, 7)]));
+        assert_eq!(room.linked(space).collect::<Vec<_>>(), [new.link]);
         room.leave(new.link);
         room.leave(new.link);
+        assert_eq!(room.linked(space).count(), 0);
         assert_eq!(room.connected().into_keys().collect::<Vec<_>>(), [other]);
     }
 }

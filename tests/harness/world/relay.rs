@@ -256,7 +256,7 @@ impl Relay {
             });
             end.spaces.push(*space);
         }
-        let joined = running.room.join(device);
+        let joined = running.room.join(device, spaces.iter().map(|(space, _)| *space).collect());
         end.standing = Some((device, self.standing(device)));
         end.joined = Some(joined.link);
         Ok((RelayInput::Opened(opened), joined.replaces))
