@@ -26,6 +26,9 @@ use crate::log::LogState;
 use crate::serve::ConnectionPlace;
 use room::{LinkId, Room};
 
+/// Bytes that are read from a socket at a time; every link keeps so many.
+const READ_LEN: usize = 8 * 1024;
+
 /// The route of devices. It needs no login: a device proves itself with its key.
 pub fn routes() -> Router<App> {
     Router::new().route("/sync", get(open))
@@ -36,7 +39,8 @@ async fn open(
     place: Option<Extension<ConnectionPlace>>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    upgrade.max_message_size(FRAME_LEN_MAX).max_frame_size(FRAME_LEN_MAX).on_upgrade(async move |socket| {
+    let bounded = upgrade.max_message_size(FRAME_LEN_MAX).max_frame_size(FRAME_LEN_MAX);
+    bounded.read_buffer_size(READ_LEN).on_upgrade(async move |socket| {
         connection::run(app, socket).await;
         // A link counts among the connections for as long as it lives.
         drop(place);
