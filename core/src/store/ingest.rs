@@ -87,6 +87,7 @@ impl IngestReport {
         self.taken += after.taken;
         self.held += after.held;
         self.waiting += after.waiting;
+        self.quarantined += after.quarantined;
         self.refused += after.refused;
         self.set_aside += after.set_aside;
         self.membership_changed |= after.membership_changed;

@@ -33,6 +33,7 @@ const STEPS: &[Step] = &[
     ("python", python),
     ("kotlin", kotlin),
     ("smoke", smoke),
+    ("instructions", instructions),
     ("deny", || {
         optional("cargo-deny", &["deny", "check", "--config", ".deny.toml", "licenses", "bans", "sources"])
     }),
@@ -125,6 +126,15 @@ fn fuzz() -> Result<(), String> {
 fn smoke() -> Result<(), String> {
     let benchmark = built("debug").join("benchmark").to_string_lossy().into_owned();
     run(program(&benchmark, &["smoke"], ".").env("BARID", built("debug").join("barid")))
+}
+
+/// Instructions of the hot functions, against the bounds of the build that tests use. Those of the release
+/// build are a command of their own, in the README of the benchmark.
+fn instructions() -> Result<(), String> {
+    install(&[("valgrind", &["valgrind"])])?;
+    run(cargo(&["build"]).args(EVERYTHING))?;
+    let instructions = built("debug").join("instructions").to_string_lossy().into_owned();
+    run(&mut program(&instructions, &[], "."))
 }
 
 fn optional(tool: &str, words: &[&str]) -> Result<(), String> {

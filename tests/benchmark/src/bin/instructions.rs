@@ -11,7 +11,8 @@ use std::process::{Command, ExitCode};
 
 use benchmark::hot::{FUNCTIONS, Hot};
 
-/// Instructions per record that each function may take: `name bound`, a line each.
+/// Instructions per record that each function may take: `name bound bound`, a line each, the first of the
+/// release build and the second of the one that tests use.
 const BOUNDS: &str = include_str!("../../instructions.txt");
 /// Calls in the first and in the second run.
 const CALLS: [u32; 2] = [2, 12];
@@ -20,10 +21,6 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     if let [name, calls] = &words[..] {
         return call(name, calls.parse().unwrap_or(0));
-    }
-    if cfg!(debug_assertions) {
-        eprintln!("the bounds are those of a release build: run it with --release");
-        return ExitCode::FAILURE;
     }
     if Command::new("valgrind").arg("--version").output().is_err() {
         println!("SKIPPED: valgrind is not installed, so no instruction was counted");
@@ -53,9 +50,10 @@ fn call(name: &str, calls: u32) -> ExitCode {
 
 /// Whether every function stays within its bound; prints them all.
 fn compare() -> Result<bool, String> {
+    let column = if cfg!(debug_assertions) { 2 } else { 1 };
     let read = |line: &'static str| {
-        let (name, bound) = line.split_once(' ')?;
-        Some((name, bound.trim().parse::<u64>().ok()?))
+        let words: Vec<&str> = line.split_whitespace().collect();
+        Some((*words.first()?, words.get(column)?.parse::<u64>().ok()?))
     };
     let bounds: BTreeMap<&str, u64> = BOUNDS.lines().filter_map(read).collect();
     let mut within = true;
