@@ -4,7 +4,7 @@
 
 pub mod change;
 
-use barid_core::batch::{BatchKind, BodyEncoding, Header, Lane};
+use barid_core::batch::{BatchKind, BodyEncoding, Header, Lane, VERSION};
 use barid_core::clock::Timestamp;
 use barid_core::id::{BatchId, DeviceId, Incarnation, SpaceId};
 use barid_core::identity::Identity;
@@ -111,7 +111,7 @@ impl<'a> Chain<'a> {
     /// The header of the next batch, which carries this body as it is.
     pub fn header(&self, body: &RawBody) -> Header {
         Header {
-            version: 0,
+            version: VERSION,
             algorithm: 1,
             device: self.key.device(),
             incarnation: self.incarnation,
