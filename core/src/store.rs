@@ -10,6 +10,7 @@
 
 mod ancestry;
 mod branch;
+mod budget;
 mod chain;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]

@@ -10,8 +10,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::fixture::{World, chunk, event, sets};
+use super::lock::beside;
 use super::{Query, Store, StoreConfig, schema};
-use crate::control::{Cut, erase, revoke_device};
+use crate::control::{erase, revoke_device};
 use crate::id::{RecordId, SpaceId, to_hex};
 use crate::model::{Fields, Value};
 
@@ -20,12 +21,6 @@ const SEED: u8 = 1;
 
 fn golden(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/golden")).join(name)
-}
-
-fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    PathBuf::from(name)
 }
 
 /// Something of everything that a device's file may hold.
@@ -63,8 +58,7 @@ fn made(path: &Path) -> World {
     colleague.write(|group| group.put(space, "alert", None, event("SOS", 25.0, 12.0))).unwrap();
     world.upload(&colleague);
     // What a seized phone writes after its cut, and a record that is gone.
-    let cut: Vec<Cut> = Vec::new();
-    world.control(&revoke_device(seized.device().unwrap(), "seized", cut).unwrap());
+    world.control(&revoke_device(seized.device().unwrap(), "seized", Vec::new()).unwrap());
     world.control(&[erase("event", ids[3]).unwrap()]);
     seized.write(|group| group.put(space, "event", None, event("late", 20.0, 20.0))).unwrap();
     let (late, _) = seized.outgoing(&[], &[], usize::MAX).unwrap();

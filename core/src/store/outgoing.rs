@@ -5,6 +5,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
+use super::budget::Budgeted;
 use super::chain::{self, ChainKey, ChainRow};
 use super::error::StoreError;
 use super::held::PENDING;
@@ -30,9 +31,7 @@ const SEALED_TOGETHER_LEN: usize = 256 * 1024;
 /// What is to be sent next, within a budget of bytes.
 struct Wanted<'a> {
     sent: &'a [(SpaceId, Height)],
-    budget_len: usize,
-    len: usize,
-    batches: Vec<SealedBatch>,
+    taken: Budgeted,
 }
 
 impl Wanted<'_> {
@@ -44,25 +43,6 @@ impl Wanted<'_> {
                 && chain.lane == lane
         };
         self.sent.iter().filter(is_chain).map(|(_, chain)| chain.seq).max().unwrap_or(0)
-    }
-
-    /// Takes a batch if it still fits; the first one always does.
-    fn take(&mut self, batch: SealedBatch) -> bool {
-        let len = batch.as_bytes().len();
-        if !self.batches.is_empty() && self.len + len > self.budget_len {
-            return false;
-        }
-        self.len += len;
-        self.batches.push(batch);
-        true
-    }
-
-    fn is_full(&self) -> bool {
-        self.len >= self.budget_len
-    }
-
-    fn room(&self) -> usize {
-        self.budget_len.saturating_sub(self.len)
     }
 }
 
@@ -86,11 +66,11 @@ impl Store {
         budget_len: usize,
     ) -> Result<(Vec<SealedBatch>, bool), StoreError> {
         let Some(identity) = self.inner.identity() else { return Ok((Vec::new(), true)) };
-        let mut wanted = Wanted { sent, budget_len, len: 0, batches: Vec::new() };
+        let mut wanted = Wanted { sent, taken: Budgeted::new(budget_len) };
         let spaces = self.inner.read(space::all)?;
         for lane in Lane::ALL {
             if !self.inner.read(|connection| take_sealed(connection, identity, lane, &mut wanted))? {
-                return Ok((wanted.batches, false));
+                return Ok((wanted.taken.batches, false));
             }
             for (number, space) in &spaces {
                 // Nothing of a chain that the relay has stopped need be sealed now.
@@ -106,10 +86,10 @@ impl Store {
                     )
                 };
                 while self.inner.read(is_left)? {
-                    if !wanted.batches.is_empty() && wanted.is_full() {
-                        return Ok((wanted.batches, false));
+                    if !wanted.taken.batches.is_empty() && wanted.taken.is_full() {
+                        return Ok((wanted.taken.batches, false));
                     }
-                    let room = wanted.room();
+                    let room = wanted.taken.room();
                     let sealed = self
                         .inner
                         .transaction(|writing| writing.seal_some(identity, *number, *space, lane, room))?;
@@ -118,8 +98,8 @@ impl Store {
                     }
                     for sealed in sealed {
                         // It is committed; if it does not fit it is sealed and leaves the next time.
-                        if !wanted.take(sealed) {
-                            return Ok((wanted.batches, false));
+                        if !wanted.taken.take(sealed) {
+                            return Ok((wanted.taken.batches, false));
                         }
                     }
                 }
@@ -129,11 +109,11 @@ impl Store {
                     take_carried(connection, identity, (lane, control), foreign, &mut wanted)
                 };
                 if !self.inner.read(take)? {
-                    return Ok((wanted.batches, false));
+                    return Ok((wanted.taken.batches, false));
                 }
             }
         }
-        Ok((wanted.batches, true))
+        Ok((wanted.taken.batches, true))
     }
 
     /// Notes that the relay holds these batches. Others are passed over.
@@ -206,7 +186,7 @@ fn take_sealed(
         let mut rows = batches.query((chain.get::<_, i64>(0)?, height as i64))?;
         while let Some(row) = rows.next()? {
             let batch = SealedBatch::parse(row.get::<_, Vec<u8>>(0)?);
-            if !wanted.take(batch.map_err(|_| StoreError::Unreadable("a sealed batch"))?) {
+            if !wanted.taken.take(batch.map_err(|_| StoreError::Unreadable("a sealed batch"))?) {
                 return Ok(false);
             }
         }
@@ -238,7 +218,7 @@ fn take_carried(
             let mut rows = batches.query((chain.get::<_, i64>(0)?, height as i64, control))?;
             while let Some(row) = rows.next()? {
                 let batch = SealedBatch::parse(row.get::<_, Vec<u8>>(0)?);
-                if !wanted.take(batch.map_err(|_| StoreError::Unreadable("a carried batch"))?) {
+                if !wanted.taken.take(batch.map_err(|_| StoreError::Unreadable("a carried batch"))?) {
                     return Ok(false);
                 }
             }

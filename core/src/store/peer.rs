@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::budget::Budgeted;
 use super::error::StoreError;
 use super::ingest::AHEAD;
 use super::{Store, Writing, ancestry, outgoing, space};
@@ -67,7 +68,7 @@ impl Store {
     ) -> Result<(Vec<SealedBatch>, bool), StoreError> {
         self.inner.read(|connection| {
             let Some(number) = space::number(connection, space)? else { return Ok((Vec::new(), true)) };
-            let mut taken = Taken { budget_len, len: 0, batches: Vec::new() };
+            let mut taken = Budgeted::new(budget_len);
             let chains = chains(connection, number)?;
             let mut above = Vec::with_capacity(chains.len());
             for chain in chains {
@@ -80,12 +81,12 @@ impl Store {
                 }
                 for lane in Lane::ALL {
                     for (chain, from) in above.iter().filter(|(chain, _)| chain.height.lane == lane) {
-                        if !taken.take_of(connection, chain.id, *from, control)? {
+                        if !take_of(&mut taken, connection, chain.id, *from, control)? {
                             return Ok((taken.batches, false));
                         }
                     }
                 }
-                if control && !taken.take_ahead(connection, number, heights)? {
+                if control && !take_ahead(&mut taken, connection, number, heights)? {
                     return Ok((taken.batches, false));
                 }
             }
@@ -94,71 +95,50 @@ impl Store {
     }
 }
 
-/// What is given, within a budget of bytes.
-struct Taken {
-    budget_len: usize,
-    len: usize,
-    batches: Vec<SealedBatch>,
+/// Takes what is above a height of a chain; `false` if there is more than fits.
+fn take_of(
+    taken: &mut Budgeted,
+    connection: &Connection,
+    chain: i64,
+    from: u64,
+    control: bool,
+) -> Result<bool, StoreError> {
+    let sql = "SELECT bytes FROM batch
+        WHERE chain = ?1 AND seq > ?2 AND control = ?3 AND state < 3 ORDER BY seq";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query((chain, from as i64, control))?;
+    while let Some(row) = rows.next()? {
+        if !taken.take(read(row.get(0)?)?) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
-impl Taken {
-    /// Takes what is above a height of a chain; `false` if there is more than fits.
-    fn take_of(
-        &mut self,
-        connection: &Connection,
-        chain: i64,
-        from: u64,
-        control: bool,
-    ) -> Result<bool, StoreError> {
-        let sql = "SELECT bytes FROM batch
-            WHERE chain = ?1 AND seq > ?2 AND control = ?3 AND state < 3 ORDER BY seq";
-        let mut statement = connection.prepare_cached(sql)?;
-        let mut rows = statement.query((chain, from as i64, control))?;
-        while let Some(row) = rows.next()? {
-            if !self.take(read(row.get(0)?)?) {
-                return Ok(false);
-            }
+/// Takes the control batches that lie ahead of what is held of their chains, and above these heights;
+/// `false` if there is more than fits.
+fn take_ahead(
+    taken: &mut Budgeted,
+    connection: &Connection,
+    space: i64,
+    heights: &[Height],
+) -> Result<bool, StoreError> {
+    let sql = "SELECT b.bytes FROM batch b INDEXED BY batch_waiting JOIN chain c ON c.id = b.chain
+        WHERE b.state > 0 AND b.state = ?1 AND b.control = 1 AND c.space = ?2
+        ORDER BY c.device, c.incarnation, c.lane, b.seq";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query((AHEAD, space))?;
+    while let Some(row) = rows.next()? {
+        let batch = read(row.get(0)?)?;
+        let Header { device, incarnation, lane, seq, .. } = *batch.header();
+        let is_theirs = |there: &Height| {
+            (there.device, there.incarnation, there.lane) == (device, incarnation, lane) && there.seq >= seq
+        };
+        if !heights.iter().any(is_theirs) && !taken.take(batch) {
+            return Ok(false);
         }
-        Ok(true)
     }
-
-    /// Takes the control batches that lie ahead of what is held of their chains, and above these heights;
-    /// `false` if there is more than fits.
-    fn take_ahead(
-        &mut self,
-        connection: &Connection,
-        space: i64,
-        heights: &[Height],
-    ) -> Result<bool, StoreError> {
-        let sql = "SELECT b.bytes FROM batch b INDEXED BY batch_waiting JOIN chain c ON c.id = b.chain
-            WHERE b.state > 0 AND b.state = ?1 AND b.control = 1 AND c.space = ?2
-            ORDER BY c.device, c.incarnation, c.lane, b.seq";
-        let mut statement = connection.prepare_cached(sql)?;
-        let mut rows = statement.query((AHEAD, space))?;
-        while let Some(row) = rows.next()? {
-            let batch = read(row.get(0)?)?;
-            let Header { device, incarnation, lane, seq, .. } = *batch.header();
-            let is_theirs = |there: &Height| {
-                (there.device, there.incarnation, there.lane) == (device, incarnation, lane)
-                    && there.seq >= seq
-            };
-            if !heights.iter().any(is_theirs) && !self.take(batch) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Takes one batch if it still fits; the first one always does.
-    fn take(&mut self, batch: SealedBatch) -> bool {
-        let len = batch.as_bytes().len();
-        if !self.batches.is_empty() && self.len + len > self.budget_len {
-            return false;
-        }
-        self.len += len;
-        self.batches.push(batch);
-        true
-    }
+    Ok(true)
 }
 
 fn read(bytes: Vec<u8>) -> Result<SealedBatch, StoreError> {
