@@ -18,7 +18,8 @@ use crate::id::{BatchId, DeviceId, Incarnation, SpaceId};
 use crate::identity::Identity;
 use crate::position::OwnChain;
 use crate::protocol::{
-    CloseReason, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, SessionProgress,
+    AttachmentKept, CloseReason, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig,
+    SessionProgress,
 };
 use crate::store::{IngestError, StoppedBy, Store, StoreError};
 
@@ -302,6 +303,21 @@ impl Link {
                 tracing::warn!(%space, "the relay does not let us into a space");
                 self.left.insert(space);
             }
+            DeviceOutput::AttachmentsWanted { .. } => {
+                return Ok(Some(DeviceInput::Attachments { offers: Vec::new(), fetches: Vec::new() }));
+            }
+            DeviceOutput::AttachmentPieceWanted { .. } => {
+                return Ok(Some(DeviceInput::AttachmentPiece { bytes: None }));
+            }
+            DeviceOutput::AttachmentCame { space, hash, bytes, .. } => {
+                let (kept, len) = (AttachmentKept::Unwanted, bytes.len() as u64);
+                return Ok(Some(DeviceInput::AttachmentKept { space, hash, kept, len }));
+            }
+            DeviceOutput::AttachmentHeldThere { .. }
+            | DeviceOutput::AttachmentAcknowledged { .. }
+            | DeviceOutput::AttachmentNotTaken { .. }
+            | DeviceOutput::AttachmentsSought { .. }
+            | DeviceOutput::AttachmentProgress(_) => {}
             DeviceOutput::Progress(progress) => {
                 self.progress = progress;
                 self.up_to_date = false;

@@ -140,7 +140,14 @@ id! {
     LogDigest, 16
 }
 
+id! {
+    /// An attachment: the plain BLAKE3 of its stored bytes, as `b3sum` prints it. It is known within a
+    /// space only: neither being there nor being read crosses spaces.
+    AttachmentHash, 32
+}
+
 hex_display!(DeviceId OrganisationId SpaceId Incarnation ChainId BatchId ChangeHash ActorId LogId LogDigest);
+hex_display!(AttachmentHash);
 
 impl fmt::Display for RecordId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -158,6 +165,13 @@ impl RecordId {
         bytes[6] = 0x70 | (bytes[6] & 0x0f);
         bytes[8] = 0x80 | (bytes[8] & 0x3f);
         Self(bytes)
+    }
+}
+
+impl AttachmentHash {
+    /// Of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
     }
 }
 
@@ -219,6 +233,13 @@ mod tests {
         assert_eq!(of(&[1, 2, 3]), of(&[1, 2]).then(batch(3)));
         let all = [of(&[]), of(&[1]), of(&[2]), of(&[1, 2]), of(&[2, 1]), of(&[1, 1]), of(&[3, 2])];
         assert!(all.iter().enumerate().all(|(place, one)| !all[..place].contains(one)));
+    }
+
+    #[test]
+    fn an_attachment_is_named_as_b3sum_names_it() {
+        let empty = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+        assert_eq!(AttachmentHash::of(b"").to_string(), empty);
+        assert_eq!(empty.parse(), Ok(AttachmentHash::of(b"")));
     }
 
     #[test]

@@ -131,3 +131,30 @@ pub const PEER_CHAINS_MAX: usize = 16 * 1024;
 pub const BUNDLE_BATCHES_MAX: usize = 64 * 1024;
 /// Bytes of a bundle's manifest, at most: each batch in a run of its own.
 pub const BUNDLE_MANIFEST_LEN_MAX: usize = BUNDLE_BATCHES_MAX * 96 + LINK_SPACES_MAX * 64 + 64;
+/// Bytes of one attachment, at most.
+pub const ATTACHMENT_LEN_MAX: u64 = 25 * 1024 * 1024;
+/// Bytes of an attachment's thumbnail, at most.
+pub const THUMBNAIL_LEN_MAX: u64 = 64 * 1024;
+/// Bytes of an attachment in one frame, at least; but for its last ones.
+pub const ATTACHMENT_PIECE_LEN_MIN: usize = 1024;
+/// Bytes of an attachment in one frame, at most.
+pub const ATTACHMENT_PIECE_LEN_MAX: usize = 16 * 1024;
+/// Bytes of attachments that either end keeps on their way when a link begins: half a second of a slow
+/// link.
+pub const ATTACHMENT_WINDOW_LEN_INITIAL: usize = 4 * 1024;
+/// Bytes of attachments on their way below which no slow answer brings a window.
+pub const ATTACHMENT_WINDOW_LEN_MIN: usize = 2 * 1024;
+/// Bytes of attachments that either end keeps on their way at most, when answers come back fast.
+pub const ATTACHMENT_WINDOW_LEN_MAX: usize = 1024 * 1024;
+/// Bytes of attachments received that wait to be stored, at most.
+pub const ATTACHMENT_UNTAKEN_LEN_MAX: usize = ATTACHMENT_WINDOW_LEN_MAX + 4 * ATTACHMENT_PIECE_LEN_MAX;
+/// Attachments that a device offers at a time, those that it is sending among them, at most.
+pub const ATTACHMENT_OFFERS_MAX: usize = 16;
+/// Attachments that a device fetches at a time, at most.
+pub const ATTACHMENT_FETCHES_MAX: usize = 8;
+/// Attachments of either direction that a relay keeps in mind for one link, at most.
+pub const ATTACHMENT_LINK_MAX: usize = 256;
+/// Attachments that one frame names as sought, at most.
+pub const ATTACHMENT_SOUGHT_MAX: usize = 64;
+/// How often the bytes of one attachment may turn out harmed on one link before it is left alone.
+pub const ATTACHMENT_HARMED_MAX: u32 = 3;

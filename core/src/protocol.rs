@@ -12,6 +12,7 @@
 //! PeerSession    ── frames ──  PeerSession         two devices that meet
 //! ```
 
+mod attachment;
 mod backoff;
 mod close;
 mod device;
@@ -26,6 +27,9 @@ mod timer;
 mod upload;
 mod window;
 
+pub use attachment::{
+    AttachmentFetch, AttachmentKept, AttachmentName, AttachmentOffer, AttachmentProgress, AttachmentRefusal,
+};
 pub use backoff::Backoff;
 pub use close::{CloseCode, CloseReason};
 pub use device::{DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, SessionProgress, Transfer};

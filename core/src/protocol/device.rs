@@ -4,9 +4,13 @@
 //! surprise: it holds no batches of its own. What is to be sent is asked for when there is room, and
 //! what came is handed on in groups.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::attachment::{
+    AttachmentFetch, AttachmentKept, AttachmentName, AttachmentOffer, AttachmentProgress, AttachmentRefusal,
+    Attachments,
+};
 use super::close::{CloseCode, CloseReason};
 use super::download::Downloads;
 use super::handshake;
@@ -16,7 +20,7 @@ use super::upload::Uploads;
 use crate::batch::SealedBatch;
 use crate::clock::Timestamp;
 use crate::control::Verdict;
-use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, SpaceId};
+use crate::id::{AttachmentHash, BatchId, DeviceId, Incarnation, LogDigest, SpaceId};
 use crate::identity::Identity;
 use crate::limits::{HANDSHAKE_MS_MAX, LINK_IDLE_MS_MAX, LINK_PING_MS, LINK_SPACES_MAX, REPORT_MS_MIN};
 use crate::position::{Cursor, Height, OwnChain, SpacePosition, own_digest};
@@ -55,6 +59,31 @@ pub enum DeviceInput {
         /// The space.
         space: SpaceId,
     },
+    /// The answer to [`DeviceOutput::AttachmentsWanted`].
+    Attachments {
+        /// What the relay perhaps lacks, the oldest first; of thumbnails and others each so many at most.
+        offers: Vec<AttachmentOffer>,
+        /// What the device wants, the most wanted first.
+        fetches: Vec<AttachmentFetch>,
+    },
+    /// The answer to [`DeviceOutput::AttachmentPieceWanted`].
+    AttachmentPiece {
+        /// None if they cannot be read.
+        bytes: Option<Vec<u8>>,
+    },
+    /// The answer to [`DeviceOutput::AttachmentCame`].
+    AttachmentKept {
+        /// The space.
+        space: SpaceId,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// What became of what came.
+        kept: AttachmentKept,
+        /// Its bytes.
+        len: u64,
+    },
+    /// There are more attachments to offer or to fetch than were.
+    AttachmentsChanged,
     /// Something was recorded.
     LocalChange {
         /// Records with changes that the relay does not hold.
@@ -157,6 +186,75 @@ pub enum DeviceOutput {
         /// The space.
         space: SpaceId,
     },
+    /// Name attachments to offer and to fetch: [`DeviceInput::Attachments`] is the answer.
+    AttachmentsWanted {
+        /// So many to offer, at most.
+        offers: usize,
+        /// So many to fetch, at most.
+        fetches: usize,
+        /// Not these, of either.
+        known: BTreeSet<AttachmentName>,
+    },
+    /// Read a part of an attachment: [`DeviceInput::AttachmentPiece`] is the answer.
+    AttachmentPieceWanted {
+        /// The space.
+        space: SpaceId,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Where to begin.
+        offset: u64,
+        /// How many bytes, at most.
+        len: usize,
+    },
+    /// The relay holds a part of an attachment that was offered.
+    AttachmentHeldThere {
+        /// The space.
+        space: SpaceId,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Bytes from its beginning.
+        held: u64,
+    },
+    /// The relay holds an attachment, whole, checked and durable.
+    AttachmentAcknowledged {
+        /// The space.
+        space: SpaceId,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// The last offset of the space's log then: a backup beyond it has the attachment too.
+        head: u64,
+    },
+    /// The relay does not take an attachment.
+    AttachmentNotTaken {
+        /// The space.
+        space: SpaceId,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Why.
+        refusal: AttachmentRefusal,
+    },
+    /// Keep a part of an attachment: [`DeviceInput::AttachmentKept`] is the answer.
+    AttachmentCame {
+        /// The space.
+        space: SpaceId,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Bytes of the whole attachment.
+        len: u64,
+        /// Where the part begins: where the last one ended.
+        offset: u64,
+        /// The part.
+        bytes: Vec<u8>,
+    },
+    /// The relay lacks these: what of them is held is to be offered, whatever the relay said before.
+    AttachmentsSought {
+        /// The space.
+        space: SpaceId,
+        /// The attachments.
+        hashes: Vec<AttachmentHash>,
+    },
+    /// How far attachments are on this link.
+    AttachmentProgress(AttachmentProgress),
     /// How far both directions are.
     Progress(SessionProgress),
     /// Everything known here and there has been exchanged and acknowledged.
@@ -211,6 +309,9 @@ pub struct DeviceSession {
     phase: Phase,
     uploads: Uploads,
     downloads: Downloads,
+    attachments: Attachments,
+    /// What the link speaks.
+    version: u8,
     began: Timestamp,
     heard: Timestamp,
     /// The number of the ping that waits for its answer.
@@ -228,8 +329,13 @@ pub struct DeviceSession {
 impl DeviceSession {
     /// Begins: the first frame is ready to be taken.
     pub fn new(config: DeviceSessionConfig, now: Timestamp) -> Self {
+        Self::speaking(Versions::SPOKEN, config, now)
+    }
+
+    /// The same, speaking other versions than this build.
+    pub(super) fn speaking(versions: Versions, config: DeviceSessionConfig, now: Timestamp) -> Self {
         let hello = Hello {
-            versions: Versions::SPOKEN,
+            versions,
             device: config.identity.device(),
             incarnation: config.incarnation,
             nonce: config.nonce,
@@ -246,6 +352,8 @@ impl DeviceSession {
             phase: Phase::Greeting,
             uploads: Uploads::new(device, now),
             downloads: Downloads::new(),
+            attachments: Attachments::new(now),
+            version: versions.lowest,
             began: now,
             heard: now,
             pinged: None,
@@ -273,6 +381,22 @@ impl DeviceSession {
                 self.uploads.offer(batches, exhausted, place, now, &mut self.outputs);
             }
             DeviceInput::Ingested { space } => self.downloads.ingested(space),
+            DeviceInput::Attachments { offers, fetches } => {
+                let downloads = &self.downloads;
+                let place = |space| downloads.place(space);
+                self.attachments.named(offers, fetches, place, &mut self.outputs);
+            }
+            DeviceInput::AttachmentPiece { bytes } => {
+                let is_gone = bytes.is_none();
+                self.attachments.giving.give(bytes, now, &mut self.outputs);
+                if is_gone {
+                    self.attachments.changed();
+                }
+            }
+            DeviceInput::AttachmentKept { space, hash, kept, len } => {
+                self.attachments.kept((space, hash), kept, len, &mut self.outputs);
+            }
+            DeviceInput::AttachmentsChanged => self.attachments.changed(),
             DeviceInput::LocalChange { unsent } => {
                 self.unsent = unsent;
                 self.up_to_date = false;
@@ -322,6 +446,7 @@ impl DeviceSession {
         self.reported.0 = self.unsent;
         let proof = handshake::prove(&transcript, &self.identity, standing);
         self.send(Message::Proof(proof));
+        self.version = welcome.version;
         self.phase = Phase::Proving;
         Ok(())
     }
@@ -386,6 +511,36 @@ impl DeviceSession {
             Message::Reached { space, offset, digest } => self.downloads.reached(space, (offset, digest))?,
             Message::Ping { number } => self.downloads.ping(number)?,
             Message::Pong { number } if self.pinged == Some(number) => self.pinged = None,
+            message if self.version >= Versions::ATTACHMENTS => self.attachment_message(message, now)?,
+            _ => return Err(CloseCode::Unexpected),
+        }
+        Ok(())
+    }
+
+    fn attachment_message(&mut self, message: Message, now: Timestamp) -> Result<(), CloseCode> {
+        let downloads = &self.downloads;
+        let space = |place| downloads.space(place).ok_or(CloseCode::Unexpected);
+        let (attachments, outputs) = (&mut self.attachments, &mut self.outputs);
+        match message {
+            Message::Holds { space: place, hash, held, head } => {
+                attachments.held((space(place)?, hash), (held, head), now, outputs);
+            }
+            Message::NotWanted { space: place, hash, refusal } => {
+                attachments.giving.refused((space(place)?, hash), refusal, now, outputs);
+                attachments.changed();
+            }
+            Message::Bytes { space: place, hash, len, offset, bytes } => {
+                attachments.taking.came(place, (space(place)?, hash), (len, offset), bytes, outputs);
+            }
+            Message::Lacks { space: place, hash } => {
+                attachments.taking.lacks((space(place)?, hash), now);
+                attachments.changed();
+            }
+            Message::Sought { space: place, hashes } => {
+                let space = space(place)?;
+                hashes.iter().for_each(|hash| attachments.giving.sought((space, *hash)));
+                outputs.push_back(DeviceOutput::AttachmentsSought { space, hashes });
+            }
             _ => return Err(CloseCode::Unexpected),
         }
         Ok(())
@@ -426,6 +581,7 @@ impl DeviceSession {
             self.downloads.complete_all();
         }
         self.uploads.tick(now);
+        self.attachments.tick(now);
     }
 
     /// Draws the consequences of an input: what to ask for, hand on, report and be woken for.
@@ -435,10 +591,15 @@ impl DeviceSession {
         self.began = self.began.min(now);
         self.reported.1 = self.reported.1.min(now);
         self.uploads.set_time(now);
+        self.attachments.set_time(now);
         if matches!(self.phase, Phase::Open) {
             self.downloads.hand_on(&mut self.outputs);
             self.uploads.let_foreign(self.downloads.read_to_the_opening());
             self.uploads.ask(&mut self.outputs);
+            if self.version >= Versions::ATTACHMENTS {
+                let lets_by = self.uploads.lets_by(now) && self.downloads.is_done();
+                self.attachments.settle(lets_by, &mut self.outputs);
+            }
             self.show();
             self.report(now);
         }
@@ -483,7 +644,8 @@ impl DeviceSession {
             Phase::Open => {
                 let silence_ms = if self.pinged.is_some() { LINK_IDLE_MS_MAX } else { LINK_PING_MS };
                 let silent_at = self.heard.plus_millis(silence_ms);
-                Some(self.uploads.deadline().map_or(silent_at, |other| other.min(silent_at)))
+                let others = [self.uploads.deadline(), self.attachments.deadline()];
+                others.into_iter().flatten().chain([silent_at]).min()
             }
         }
     }

@@ -117,6 +117,11 @@ impl Downloads {
         self.spaces.iter().position(is_it).and_then(|place| u8::try_from(place).ok())
     }
 
+    /// The space at a place, if it is open.
+    pub(super) fn space(&self, place: u8) -> Option<SpaceId> {
+        Some(self.spaces.get(usize::from(place))?.as_ref()?.space)
+    }
+
     pub(super) fn batch(
         &mut self,
         place: u8,

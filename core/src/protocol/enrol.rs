@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::close::{CloseCode, CloseReason};
 use super::handshake;
-use super::message::{Enrol, Enrolment, Message};
+use super::message::{Enrol, Enrolment, Message, Versions};
 use crate::clock::Timestamp;
 use crate::id::DeviceId;
 use crate::identity::Identity;
@@ -72,9 +72,13 @@ pub struct EnrolSession {
 impl EnrolSession {
     /// Begins: the first frame is ready to be taken.
     pub fn new(config: EnrolSessionConfig, now: Timestamp) -> Self {
-        let mut label = config.label;
-        label.truncate(label.floor_char_boundary(LABEL_LEN_MAX));
-        let request = handshake::enrol(&config.identity, config.relay, config.token, config.nonce, label);
+        Self::speaking(Versions::SPOKEN, config, now)
+    }
+
+    /// The same, speaking other versions than this build.
+    pub(super) fn speaking(versions: Versions, mut config: EnrolSessionConfig, now: Timestamp) -> Self {
+        config.label.truncate(config.label.floor_char_boundary(LABEL_LEN_MAX));
+        let request = handshake::enrol(versions, &config);
         let deadline = now.plus_millis(HANDSHAKE_MS_MAX);
         let outputs = VecDeque::from([
             EnrolOutput::Send(Message::Enrol(request.clone()).encode()),

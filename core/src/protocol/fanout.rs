@@ -97,6 +97,22 @@ impl Outbox {
         }));
     }
 
+    /// Whether something less urgent may go: no batch waits to be sent, and none is unanswered for long.
+    pub(super) fn lets_by(&self, now: Timestamp) -> bool {
+        let is_behind = self.spaces.iter().flatten().any(Feed::is_behind);
+        !is_behind && self.reading.is_none() && self.window.lets_by(now)
+    }
+
+    /// The place of an open space on the link.
+    pub(super) fn place(&self, space: SpaceId) -> Option<u8> {
+        self.spaces.iter().position(|feed| is_of(feed, space)).and_then(|place| u8::try_from(place).ok())
+    }
+
+    /// Whether nothing but control batches goes out of a space: the device was revoked there.
+    pub(super) fn is_restricted(&self, place: u8) -> bool {
+        self.spaces.get(usize::from(place)).and_then(Option::as_ref).is_some_and(|feed| feed.is_restricted)
+    }
+
     /// The space at a place, if it is open.
     pub(super) fn space(&self, place: u8) -> Option<SpaceId> {
         Some(self.spaces.get(usize::from(place))?.as_ref()?.space)

@@ -3,6 +3,7 @@
 //! Both sign one transcript: everything that was said in the clear, and both keys. A signature made
 //! for one link, one relay or one direction therefore proves nothing anywhere else.
 
+use super::enrol::EnrolSessionConfig;
 use super::message::{Enrol, Enrolled, Enrolment, Hello, Proof, Standing, Versions, Welcome};
 use crate::id::DeviceId;
 use crate::identity::{Identity, WrongSignature, verify};
@@ -77,22 +78,16 @@ fn enrol_transcript(enrol: &Enrol, relay: DeviceId) -> Vec<u8> {
 }
 
 /// Asks for enrolment at one relay: the signature is worth nothing at another.
-pub(super) fn enrol(
-    device: &Identity,
-    relay: DeviceId,
-    token: [u8; 16],
-    nonce: [u8; 16],
-    label: String,
-) -> Enrol {
+pub(super) fn enrol(versions: Versions, config: &EnrolSessionConfig) -> Enrol {
     let mut enrol = Enrol {
-        versions: Versions::SPOKEN,
-        token,
-        device: device.device(),
-        nonce,
+        versions,
+        token: config.token,
+        device: config.identity.device(),
+        nonce: config.nonce,
         signature: [0; 64],
-        label,
+        label: config.label.clone(),
     };
-    enrol.signature = device.sign(ENROL_CONTEXT, &enrol_transcript(&enrol, relay));
+    enrol.signature = config.identity.sign(ENROL_CONTEXT, &enrol_transcript(&enrol, config.relay));
     enrol
 }
 

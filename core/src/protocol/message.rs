@@ -6,10 +6,11 @@ mod wire;
 
 use std::fmt;
 
+use super::attachment::AttachmentRefusal;
 use super::close::CloseCode;
 use crate::codec::ReadError;
 use crate::control::Verdict;
-use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
+use crate::id::{AttachmentHash, BatchId, DeviceId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use crate::position::{OwnChain, QuarantineDigest};
 
 pub(super) use wire::{batch_frame, control_frame, push_frame};
@@ -63,7 +64,11 @@ pub(super) struct Versions {
 
 impl Versions {
     /// What this build speaks.
-    pub(super) const SPOKEN: Self = Self { lowest: 1, highest: 1 };
+    pub(super) const SPOKEN: Self = Self { lowest: 1, highest: 2 };
+    /// What two devices speak that meet.
+    pub(super) const PEERS: Self = Self { lowest: 1, highest: 1 };
+    /// The first with attachments.
+    pub(super) const ATTACHMENTS: u8 = 2;
 
     /// The newest version that both ends speak.
     pub(super) fn agree(self, other: Self) -> Option<u8> {
@@ -277,6 +282,91 @@ pub(super) enum Message {
     Enrol(Enrol),
     /// Relay: enrolled.
     Enrolled(Enrolled),
+    /// Device: it has an attachment, whole.
+    Offer {
+        /// The space, by its place in the proof.
+        space: u8,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Its bytes.
+        len: u64,
+    },
+    /// Relay: how much of an attachment is there; the answer to an offer and to a piece.
+    Holds {
+        /// The space, by its place in the proof.
+        space: u8,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Bytes from its beginning; all of them only when it is checked and durable.
+        held: u64,
+        /// The last offset of the space's log then.
+        head: u64,
+    },
+    /// Device: a part of an attachment.
+    Piece {
+        /// The space, by its place in the proof.
+        space: u8,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Where in it.
+        offset: u64,
+        /// At least one byte.
+        bytes: Vec<u8>,
+    },
+    /// Relay: an attachment, or a part of it, is not taken.
+    NotWanted {
+        /// The space, by its place in the proof.
+        space: u8,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Why.
+        refusal: AttachmentRefusal,
+    },
+    /// Device: it wants an attachment.
+    Fetch {
+        /// The space, by its place in the proof.
+        space: u8,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Where to begin.
+        offset: u64,
+    },
+    /// Relay: a part of an attachment.
+    Bytes {
+        /// The space, by its place in the proof.
+        space: u8,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Its bytes, all of them.
+        len: u64,
+        /// Where in it.
+        offset: u64,
+        /// At least one byte.
+        bytes: Vec<u8>,
+    },
+    /// Device: how much of an attachment it holds; the answer to each part.
+    Got {
+        /// The space, by its place in the proof.
+        space: u8,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Bytes from its beginning.
+        held: u64,
+    },
+    /// Relay: it has no such attachment.
+    Lacks {
+        /// The space, by its place in the proof.
+        space: u8,
+        /// The attachment.
+        hash: AttachmentHash,
+    },
+    /// Relay: it lacks these, and whoever has one may offer it.
+    Sought {
+        /// The space, by its place in the proof.
+        space: u8,
+        /// The attachments.
+        hashes: Vec<AttachmentHash>,
+    },
     /// Either: the last frame.
     Close(CloseCode),
 }
@@ -322,6 +412,19 @@ impl fmt::Debug for Message {
             Self::Report { unsent } => write!(f, "Report of {unsent} unsent"),
             Self::Enrol(enrol) => write!(f, "{enrol:?}"),
             Self::Enrolled(enrolled) => write!(f, "{enrolled:?}"),
+            Self::Offer { space, hash, len } => write!(f, "Offer of {hash:?}, {len} bytes, to {space}"),
+            Self::Holds { hash, held, .. } => write!(f, "Holds {held} bytes of {hash:?}"),
+            Self::Piece { hash, offset, bytes, .. } => {
+                write!(f, "Piece of {} bytes at {offset} of {hash:?}", bytes.len())
+            }
+            Self::NotWanted { hash, refusal, .. } => write!(f, "NotWanted {hash:?}: {refusal:?}"),
+            Self::Fetch { hash, offset, .. } => write!(f, "Fetch of {hash:?} from {offset}"),
+            Self::Bytes { hash, offset, bytes, .. } => {
+                write!(f, "Bytes, {} at {offset}, of {hash:?}", bytes.len())
+            }
+            Self::Got { hash, held, .. } => write!(f, "Got {held} bytes of {hash:?}"),
+            Self::Lacks { hash, .. } => write!(f, "Lacks {hash:?}"),
+            Self::Sought { hashes, .. } => write!(f, "Sought: {} attachments", hashes.len()),
             Self::Close(code) => write!(f, "Close {code:?}"),
         }
     }

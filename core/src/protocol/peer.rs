@@ -318,7 +318,7 @@ impl PeerSession {
     fn begin(&mut self) -> Result<(), CloseCode> {
         let PeerRole::Joining(code) = &self.role else { return Ok(()) };
         let (psk, inviter) = (code.psk(), code.inviter);
-        let versions = Versions::SPOKEN;
+        let versions = Versions::PEERS;
         let keys = PeerKeys {
             identity: &self.identity,
             psk: &psk,
@@ -360,8 +360,8 @@ impl PeerSession {
     fn answer(&mut self, invitation: &Invitation, frame: &[u8], now: Timestamp) -> Result<(), CloseCode> {
         let [lowest, highest, message @ ..] = frame else { return Err(CloseCode::Malformed) };
         let theirs = Versions { lowest: *lowest, highest: *highest };
-        let Some(version) = Versions::SPOKEN.agree(theirs).filter(|_| lowest <= highest) else {
-            let spoken = Versions::SPOKEN;
+        let Some(version) = Versions::PEERS.agree(theirs).filter(|_| lowest <= highest) else {
+            let spoken = Versions::PEERS;
             self.outputs.push_back(PeerOutput::Send(vec![spoken.lowest, spoken.highest]));
             return Err(CloseCode::Version);
         };
@@ -384,7 +384,7 @@ impl PeerSession {
 
     /// The joining end reads the answer and says its spaces.
     fn join(&mut self, inviter: DeviceId, frame: &[u8]) -> Result<(), CloseCode> {
-        let spoken = Versions::SPOKEN;
+        let spoken = Versions::PEERS;
         if let [lowest, highest] = *frame {
             let theirs = Versions { lowest, highest };
             let agreed = spoken.agree(theirs);

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use super::attachment::{AttachmentRefusal, Desk, say_sought};
 use super::close::{CloseCode, CloseReason};
 use super::fanout::{Begin, Outbox};
 use super::handshake::{self, Transcript};
@@ -15,7 +16,7 @@ use super::timer::Alarm;
 use crate::batch::{BatchError, SealedBatch, unread_id};
 use crate::clock::Timestamp;
 use crate::control::Verdict;
-use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
+use crate::id::{AttachmentHash, BatchId, DeviceId, Incarnation, LogDigest, LogId, SpaceId};
 use crate::identity::Identity;
 use crate::limits::{HANDSHAKE_MS_MAX, LINK_CHAINS_MAX, LINK_IDLE_MS_MAX, REACHED_MS, UNTAKEN_LEN_MAX};
 use crate::position::{OwnChain, QuarantineDigest, own_digest};
@@ -63,6 +64,58 @@ pub enum RelayInput {
         batches: Vec<Arc<[u8]>>,
         /// The last offset that was looked at.
         reached: u64,
+    },
+    /// So much of an attachment is here: the answer to [`RelayOutput::AttachmentOffered`] and to
+    /// [`RelayOutput::AttachmentPiece`], one each, in their order. Where the device was told that it is
+    /// lacking, it may also be given unasked when the attachment has come.
+    AttachmentHeld {
+        /// The space.
+        space: SpaceId,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Bytes from its beginning; all of them only when it is checked and durable.
+        held: u64,
+        /// Its bytes.
+        len: u64,
+        /// The last offset of the space's log, read after the attachment was durable.
+        head: u64,
+    },
+    /// An attachment, or a part of it, is not taken: the other answer to these. After
+    /// [`AttachmentRefusal::Harmed`] it begins again; after the others it is over.
+    AttachmentRefused {
+        /// The space.
+        space: SpaceId,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Why.
+        refusal: AttachmentRefusal,
+    },
+    /// The answer to [`RelayOutput::AttachmentWanted`].
+    AttachmentBytes {
+        /// The space.
+        space: SpaceId,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Bytes of the whole attachment.
+        len: u64,
+        /// Where the part begins: as it was asked for.
+        offset: u64,
+        /// At least one byte, and no more than was asked for.
+        bytes: Vec<u8>,
+    },
+    /// The other answer: the attachment is not here whole, or ends before that offset.
+    AttachmentLacking {
+        /// The space.
+        space: SpaceId,
+        /// The attachment.
+        hash: AttachmentHash,
+    },
+    /// Attachments that records mention and that are not here, to be told to the device once.
+    AttachmentsSought {
+        /// The space.
+        space: SpaceId,
+        /// The attachments.
+        hashes: Vec<AttachmentHash>,
     },
     /// A space's log has grown.
     News {
@@ -175,6 +228,40 @@ pub enum RelayOutput {
         /// Bytes there is room for. The first batch may be longer.
         len_max: usize,
     },
+    /// A device offers an attachment: begin to keep it, or go on. [`RelayInput::AttachmentHeld`] or
+    /// [`RelayInput::AttachmentRefused`] is the answer.
+    AttachmentOffered {
+        /// The space.
+        space: SpaceId,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Its bytes, as the device says; at least one, and no more than the protocol's limit.
+        len: u64,
+    },
+    /// Keep a part of an attachment that was offered on this link, if it begins where what is held ends;
+    /// the answers are the same.
+    AttachmentPiece {
+        /// The space.
+        space: SpaceId,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Where the part begins.
+        offset: u64,
+        /// The part; at least one byte.
+        bytes: Vec<u8>,
+    },
+    /// Read a part of an attachment: [`RelayInput::AttachmentBytes`] or
+    /// [`RelayInput::AttachmentLacking`] is the answer.
+    AttachmentWanted {
+        /// The space.
+        space: SpaceId,
+        /// The attachment.
+        hash: AttachmentHash,
+        /// Where to begin.
+        offset: u64,
+        /// How many bytes, at most.
+        len_max: usize,
+    },
     /// The device holds a space's log up to an offset: it claimed so, or answered for it, or wrote what
     /// lies between itself.
     Confirmed {
@@ -222,6 +309,10 @@ pub struct RelaySession {
     phase: Phase,
     device: Option<(DeviceId, Incarnation)>,
     outbox: Outbox,
+    desk: Desk,
+    spoken: Versions,
+    /// What the link speaks.
+    version: u8,
     /// Batches handed to the log and not yet answered, and their bytes.
     appending: BTreeMap<BatchId, usize>,
     /// When the device last sent a batch.
@@ -235,11 +326,19 @@ pub struct RelaySession {
 impl RelaySession {
     /// Waits for the device's first frame.
     pub fn new(config: RelaySessionConfig, now: Timestamp) -> Self {
+        Self::speaking(Versions::SPOKEN, config, now)
+    }
+
+    /// The same, speaking other versions than this build.
+    pub(super) fn speaking(spoken: Versions, config: RelaySessionConfig, now: Timestamp) -> Self {
         let mut session = Self {
             config,
             phase: Phase::Listening,
             device: None,
             outbox: Outbox::new(now),
+            desk: Desk::new(now),
+            spoken,
+            version: spoken.lowest,
             appending: BTreeMap::new(),
             pushed: None,
             began: now,
@@ -273,6 +372,20 @@ impl RelaySession {
                 self.outbox.control(space, &batches, reached, now, &mut self.outputs);
             }
             RelayInput::News { space, head } => self.outbox.news(space, head),
+            RelayInput::AttachmentHeld { space, hash, held, len, head } => {
+                let place = self.outbox.place(space);
+                self.desk.held((space, hash), (held, len, head), place, &mut self.outputs);
+            }
+            RelayInput::AttachmentRefused { space, hash, refusal } => {
+                self.desk.refused((space, hash), refusal, &mut self.outputs);
+            }
+            RelayInput::AttachmentBytes { space, hash, len, offset, bytes } => {
+                self.desk.bytes((space, hash), (len, offset), bytes, now, &mut self.outputs);
+            }
+            RelayInput::AttachmentLacking { space, hash } => {
+                self.desk.lacking((space, hash), &mut self.outputs);
+            }
+            RelayInput::AttachmentsSought { space, hashes } => self.sought(space, &hashes),
             RelayInput::Tick => self.tick(now),
             RelayInput::Close(code) => self.close(code),
         }
@@ -310,11 +423,12 @@ impl RelaySession {
     }
 
     fn hello(&mut self, hello: &Hello) -> Result<(), CloseCode> {
-        let version = Versions::SPOKEN.agree(hello.versions).ok_or(CloseCode::Version)?;
+        let version = self.spoken.agree(hello.versions).ok_or(CloseCode::Version)?;
         let (welcome, transcript) =
             handshake::welcome(hello, &self.config.identity, version, self.config.nonce);
         // Claimed, and believed only with the proof: until then the phase lets nothing through.
         self.device = Some((hello.device, hello.incarnation));
+        self.version = version;
         self.send(Message::Welcome(welcome));
         self.phase = Phase::Welcomed(transcript);
         Ok(())
@@ -362,7 +476,7 @@ impl RelaySession {
     }
 
     fn enrol(&mut self, enrol: Enrol) -> Result<(), CloseCode> {
-        Versions::SPOKEN.agree(enrol.versions).ok_or(CloseCode::Version)?;
+        self.spoken.agree(enrol.versions).ok_or(CloseCode::Version)?;
         handshake::check_enrol(&enrol, self.config.identity.device())
             .map_err(|_| CloseCode::Impersonation)?;
         let (token, device, label) = (enrol.token, enrol.device, enrol.label.clone());
@@ -375,7 +489,7 @@ impl RelaySession {
         let Phase::Enrolling(enrol) = &self.phase else {
             return;
         };
-        let version = Versions::SPOKEN.agree(enrol.versions).unwrap_or(Versions::SPOKEN.highest);
+        let version = self.spoken.agree(enrol.versions).unwrap_or(self.spoken.highest);
         let enrolled = handshake::enrolled(enrol, &self.config.identity, version, membership);
         self.send(Message::Enrolled(enrolled));
         self.end(CloseReason::Here(CloseCode::Done));
@@ -391,9 +505,38 @@ impl RelaySession {
             }
             Message::Ping { number } => self.send(Message::Pong { number }),
             Message::Pong { number } => self.outbox.taken_in(number, now)?,
+            message if self.version >= Versions::ATTACHMENTS => self.attachment_message(message, now)?,
             _ => return Err(CloseCode::Unexpected),
         }
         Ok(())
+    }
+
+    fn attachment_message(&mut self, message: Message, now: Timestamp) -> Result<(), CloseCode> {
+        let outbox = &self.outbox;
+        let space = |place| outbox.space(place).ok_or(CloseCode::Unexpected);
+        let (desk, outputs) = (&mut self.desk, &mut self.outputs);
+        match message {
+            Message::Offer { space: place, hash, len } => {
+                desk.offer(place, (space(place)?, hash), len, outbox.is_restricted(place), outputs)
+            }
+            Message::Piece { space: place, hash, offset, bytes } => {
+                desk.piece(place, (space(place)?, hash), offset, bytes, outputs)
+            }
+            Message::Fetch { space: place, hash, offset } => {
+                desk.fetch(place, (space(place)?, hash), offset, outbox.is_restricted(place), outputs)
+            }
+            Message::Got { space: place, hash, .. } => desk.got((space(place)?, hash), now),
+            _ => Err(CloseCode::Unexpected),
+        }
+    }
+
+    /// A device that was revoked gives none and gets none.
+    fn sought(&mut self, space: SpaceId, hashes: &[AttachmentHash]) {
+        let place = self.outbox.place(space).filter(|place| !self.outbox.is_restricted(*place));
+        let Some(place) = place.filter(|_| self.version >= Versions::ATTACHMENTS) else { return };
+        if matches!(self.phase, Phase::Open) {
+            say_sought(place, hashes, &mut self.outputs);
+        }
     }
 
     fn push(&mut self, place: u8, bytes: &[u8], now: Timestamp) -> Result<(), CloseCode> {
@@ -461,6 +604,9 @@ impl RelaySession {
         let is_quiet = self.appending.is_empty() && quiet_at.is_none();
         if let Some(excluding) = self.device {
             self.outbox.settle(excluding, is_quiet, &mut self.outputs);
+        }
+        if self.outbox.lets_by(now) {
+            self.desk.ask(&mut self.outputs);
         }
         quiet_at.filter(|_| self.outbox.is_untold()).map_or(idle_at, |quiet_at| quiet_at.min(idle_at))
     }

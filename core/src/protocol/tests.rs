@@ -1,5 +1,7 @@
 //! Both ends against each other, and against whatever else may come down a wire.
 
+mod album;
+mod attachment;
 mod codec;
 mod flow;
 mod golden;

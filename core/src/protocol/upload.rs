@@ -247,6 +247,11 @@ impl Uploads {
         !self.asked && !self.more && self.window.is_empty() && self.held_back() == 0
     }
 
+    /// Whether something less urgent may go: no batch waits to be sent, and none is unanswered for long.
+    pub(super) fn lets_by(&self, now: Timestamp) -> bool {
+        !self.asked && !self.more && self.window.lets_by(now)
+    }
+
     pub(super) fn progress(&self) -> Transfer {
         let is_known = !self.asked && !self.more;
         let total = |done: u64, on_the_way: usize| is_known.then_some(done + on_the_way as u64);

@@ -7,7 +7,10 @@
 use std::collections::VecDeque;
 
 use crate::clock::Timestamp;
-use crate::limits::{WINDOW_ANSWER_MS, WINDOW_LEN_INITIAL, WINDOW_LEN_MAX, WINDOW_LEN_MIN};
+use crate::limits::{
+    ATTACHMENT_WINDOW_LEN_INITIAL, ATTACHMENT_WINDOW_LEN_MAX, ATTACHMENT_WINDOW_LEN_MIN, WINDOW_ANSWER_MS,
+    WINDOW_LEN_INITIAL, WINDOW_LEN_MAX, WINDOW_LEN_MIN,
+};
 
 /// How many times its length a window grows by at most when all of it is answered.
 const GROWTH_MAX: i64 = 4;
@@ -16,6 +19,8 @@ const GROWTH_MAX: i64 = 4;
 #[derive(Debug)]
 pub(super) struct Window<K> {
     len: usize,
+    len_min: usize,
+    len_max: usize,
     in_flight_len: usize,
     in_flight: VecDeque<Flight<K>>,
     shrunk_at: Timestamp,
@@ -35,9 +40,22 @@ struct Flight<K> {
 }
 
 impl<K: PartialEq> Window<K> {
+    /// Of batches.
     pub(super) fn new(now: Timestamp) -> Self {
+        Self::within(WINDOW_LEN_INITIAL, WINDOW_LEN_MIN, WINDOW_LEN_MAX, now)
+    }
+
+    /// Of parts of attachments, which must keep no batch waiting.
+    pub(super) fn of_attachments(now: Timestamp) -> Self {
+        let (initial, min) = (ATTACHMENT_WINDOW_LEN_INITIAL, ATTACHMENT_WINDOW_LEN_MIN);
+        Self::within(initial, min, ATTACHMENT_WINDOW_LEN_MAX, now)
+    }
+
+    fn within(len: usize, len_min: usize, len_max: usize, now: Timestamp) -> Self {
         Self {
-            len: WINDOW_LEN_INITIAL,
+            len,
+            len_min,
+            len_max,
             in_flight_len: 0,
             in_flight: VecDeque::new(),
             shrunk_at: now,
@@ -63,6 +81,12 @@ impl<K: PartialEq> Window<K> {
         self.in_flight.is_empty()
     }
 
+    /// Whether something else may go besides: nothing is on its way, or not for long.
+    pub(super) fn lets_by(&self, now: Timestamp) -> bool {
+        let oldest = self.in_flight.front();
+        oldest.is_none_or(|flight| now.millis_since(flight.sent_at) < WINDOW_ANSWER_MS)
+    }
+
     pub(super) fn sent(&mut self, key: K, len: usize, now: Timestamp) {
         self.in_flight_len += len;
         self.sent_count += 1;
@@ -86,14 +110,14 @@ impl<K: PartialEq> Window<K> {
         if took_ms > WINDOW_ANSWER_MS {
             // One slow window halves once, however many answers it brings.
             if flight.sent_at >= self.shrunk_at {
-                self.len = (self.len / 2).max(WINDOW_LEN_MIN);
+                self.len = (self.len / 2).max(self.len_min);
                 self.shrunk_at = now;
             }
         } else if flight.number <= self.full_count {
             // A whole window answered makes it what would have been answered in the time that is fast, but
             // no more than five times as long.
             let times = (WINDOW_ANSWER_MS / took_ms - 1).clamp(1, GROWTH_MAX) as usize;
-            self.len = (self.len + times * flight.len).min(WINDOW_LEN_MAX);
+            self.len = (self.len + times * flight.len).min(self.len_max);
         }
     }
 }

@@ -13,8 +13,8 @@ use barid_core::control::Verdict;
 use barid_core::id::{DeviceId, Incarnation, SpaceId};
 use barid_core::limits::LINK_IDLE_MS_MAX;
 use barid_core::protocol::{
-    CloseCode, CloseReason, CursorClaim, Enrolment, Logged, OpenedSpace, RelayInput, RelayOutput,
-    RelaySession, RelaySessionConfig,
+    AttachmentRefusal, CloseCode, CloseReason, CursorClaim, Enrolment, Logged, OpenedSpace, RelayInput,
+    RelayOutput, RelaySession, RelaySessionConfig,
 };
 use futures_util::{SinkExt as _, StreamExt as _, stream};
 use tokio::sync::mpsc;
@@ -160,6 +160,14 @@ impl Connection {
             }
             RelayOutput::ReadControl { space, position, after, len_max } => {
                 Some(self.read_control(space, position, after, len_max).await)
+            }
+            RelayOutput::AttachmentOffered { space, hash, .. }
+            | RelayOutput::AttachmentPiece { space, hash, .. } => {
+                let refusal = AttachmentRefusal::NotNow;
+                Some(RelayInput::AttachmentRefused { space, hash, refusal })
+            }
+            RelayOutput::AttachmentWanted { space, hash, .. } => {
+                Some(RelayInput::AttachmentLacking { space, hash })
             }
             RelayOutput::Confirmed { space, offset } => {
                 if let Some((link, _)) = &self.joined {

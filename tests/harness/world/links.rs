@@ -3,7 +3,7 @@
 use barid_core::control::Verdict;
 use barid_core::engine::{Link, LinkInput};
 use barid_core::limits::LINK_IDLE_MS_MAX;
-use barid_core::protocol::{CloseCode, RelayInput, RelayOutput};
+use barid_core::protocol::{AttachmentRefusal, CloseCode, RelayInput, RelayOutput};
 use barid_server::log::LogError;
 
 use super::relay::{Answer, RelayEnd};
@@ -292,6 +292,14 @@ impl World {
             RelayOutput::ReadControl { space, position, after, len_max } => {
                 let read = self.relay.read_control(space, position, after, len_max);
                 Some(self.or_failed(read, RelayInput::Close(CloseCode::Failed))?)
+            }
+            RelayOutput::AttachmentOffered { space, hash, .. }
+            | RelayOutput::AttachmentPiece { space, hash, .. } => {
+                let refusal = AttachmentRefusal::NotNow;
+                Some(RelayInput::AttachmentRefused { space, hash, refusal })
+            }
+            RelayOutput::AttachmentWanted { space, hash, .. } => {
+                Some(RelayInput::AttachmentLacking { space, hash })
             }
             RelayOutput::WakeAt(at) => {
                 end.wake_at = Some(at);

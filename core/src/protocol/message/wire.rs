@@ -1,6 +1,7 @@
 //! The bytes of a message. A frame is a type byte and a payload. Reading is strict: exactly the bytes
 //! that writing makes are read, so a message has one form only. `core/PROTOCOL.md` lists every byte.
 
+use super::super::attachment::AttachmentRefusal;
 use super::super::close::CloseCode;
 use super::{
     CursorClaim, DecodeError, Enrol, Enrolled, Enrolment, Hello, Message, Open, Proof, SpaceState, Standing,
@@ -9,8 +10,11 @@ use super::{
 use crate::batch::Lane;
 use crate::codec::{Reader, put_varint};
 use crate::control::{QuarantineReason, RefuseReason, RetryReason, Verdict};
-use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
-use crate::limits::{FRAME_LEN_MAX, LABEL_LEN_MAX, LINK_CHAINS_MAX, LINK_SPACES_MAX, NAME_LEN_MAX};
+use crate::id::{AttachmentHash, BatchId, DeviceId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
+use crate::limits::{
+    ATTACHMENT_PIECE_LEN_MAX, ATTACHMENT_SOUGHT_MAX, FRAME_LEN_MAX, LABEL_LEN_MAX, LINK_CHAINS_MAX,
+    LINK_SPACES_MAX, NAME_LEN_MAX,
+};
 use crate::position::{OwnChain, QuarantineDigest};
 
 mod kind {
@@ -29,6 +33,15 @@ mod kind {
     pub(super) const REPORT: u8 = 0x22;
     pub(super) const ENROL: u8 = 0x30;
     pub(super) const ENROLLED: u8 = 0x31;
+    pub(super) const OFFER: u8 = 0x40;
+    pub(super) const HOLDS: u8 = 0x41;
+    pub(super) const PIECE: u8 = 0x42;
+    pub(super) const NOT_WANTED: u8 = 0x43;
+    pub(super) const FETCH: u8 = 0x44;
+    pub(super) const BYTES: u8 = 0x45;
+    pub(super) const GOT: u8 = 0x46;
+    pub(super) const LACKS: u8 = 0x47;
+    pub(super) const SOUGHT: u8 = 0x48;
     pub(super) const CLOSE: u8 = 0x7f;
 }
 
@@ -102,6 +115,44 @@ impl Message {
                 out.extend(enrolled.signature);
                 enrolled.membership.encode(&mut out);
             }
+            Self::Offer { space, hash, len } => {
+                attachment_frame(&mut out, kind::OFFER, *space, hash);
+                put_varint(&mut out, *len);
+            }
+            Self::Holds { space, hash, held, head } => {
+                attachment_frame(&mut out, kind::HOLDS, *space, hash);
+                put_varint(&mut out, *held);
+                put_varint(&mut out, *head);
+            }
+            Self::Piece { space, hash, offset, bytes } => {
+                attachment_frame(&mut out, kind::PIECE, *space, hash);
+                put_varint(&mut out, *offset);
+                out.extend(bytes);
+            }
+            Self::NotWanted { space, hash, refusal } => {
+                attachment_frame(&mut out, kind::NOT_WANTED, *space, hash);
+                out.push(refusal.code());
+            }
+            Self::Fetch { space, hash, offset } => {
+                attachment_frame(&mut out, kind::FETCH, *space, hash);
+                put_varint(&mut out, *offset);
+            }
+            Self::Bytes { space, hash, len, offset, bytes } => {
+                attachment_frame(&mut out, kind::BYTES, *space, hash);
+                put_varint(&mut out, *len);
+                put_varint(&mut out, *offset);
+                out.extend(bytes);
+            }
+            Self::Got { space, hash, held } => {
+                attachment_frame(&mut out, kind::GOT, *space, hash);
+                put_varint(&mut out, *held);
+            }
+            Self::Lacks { space, hash } => attachment_frame(&mut out, kind::LACKS, *space, hash),
+            Self::Sought { space, hashes } => {
+                out.extend([kind::SOUGHT, *space]);
+                put_varint(&mut out, hashes.len() as u64);
+                hashes.iter().for_each(|hash| out.extend(hash.as_bytes()));
+            }
             Self::Close(code) => out.extend([kind::CLOSE, code.to_u8()]),
         }
         out
@@ -163,6 +214,47 @@ impl Message {
                 signature: reader.array()?,
                 membership: Enrolment::decode(reader)?,
             }),
+            kind::OFFER => {
+                let (space, hash) = attachment(reader)?;
+                Self::Offer { space, hash, len: reader.varint()? }
+            }
+            kind::HOLDS => {
+                let (space, hash) = attachment(reader)?;
+                Self::Holds { space, hash, held: reader.varint()?, head: reader.varint()? }
+            }
+            kind::PIECE => {
+                let (space, hash) = attachment(reader)?;
+                Self::Piece { space, hash, offset: reader.varint()?, bytes: piece(reader)? }
+            }
+            kind::NOT_WANTED => {
+                let (space, hash) = attachment(reader)?;
+                let refusal = AttachmentRefusal::from_code(reader.u8()?).ok_or(DecodeError::Value)?;
+                Self::NotWanted { space, hash, refusal }
+            }
+            kind::FETCH => {
+                let (space, hash) = attachment(reader)?;
+                Self::Fetch { space, hash, offset: reader.varint()? }
+            }
+            kind::BYTES => {
+                let (space, hash) = attachment(reader)?;
+                let (len, offset) = (reader.varint()?, reader.varint()?);
+                Self::Bytes { space, hash, len, offset, bytes: piece(reader)? }
+            }
+            kind::GOT => {
+                let (space, hash) = attachment(reader)?;
+                Self::Got { space, hash, held: reader.varint()? }
+            }
+            kind::LACKS => {
+                let (space, hash) = attachment(reader)?;
+                Self::Lacks { space, hash }
+            }
+            kind::SOUGHT => {
+                let space = reader.u8()?;
+                let count = count(reader, ATTACHMENT_SOUGHT_MAX)?;
+                let hash = |reader: &mut Reader<'_>| Ok(AttachmentHash::from_bytes(reader.array()?));
+                let hashes = (0..count).map(|_| hash(reader)).collect::<Result<_, DecodeError>>()?;
+                Self::Sought { space, hashes }
+            }
             kind::CLOSE => Self::Close(CloseCode::from_u8(reader.u8()?)),
             other => return Err(DecodeError::UnknownType(other)),
         })
@@ -193,6 +285,24 @@ pub(in crate::protocol) fn control_frame(space: u8, batch: &[u8]) -> Vec<u8> {
     out.extend([kind::CONTROL, space]);
     out.extend(batch);
     out
+}
+
+fn attachment_frame(out: &mut Vec<u8>, kind: u8, space: u8, hash: &AttachmentHash) {
+    out.extend([kind, space]);
+    out.extend(hash.as_bytes());
+}
+
+fn attachment(reader: &mut Reader<'_>) -> Result<(u8, AttachmentHash), DecodeError> {
+    Ok((reader.u8()?, AttachmentHash::from_bytes(reader.array()?)))
+}
+
+/// A part of an attachment, to the frame's end: never nothing.
+fn piece(reader: &mut Reader<'_>) -> Result<Vec<u8>, DecodeError> {
+    match rest(reader)? {
+        bytes if bytes.is_empty() => Err(DecodeError::Field),
+        bytes if bytes.len() > ATTACHMENT_PIECE_LEN_MAX => Err(DecodeError::TooMany),
+        bytes => Ok(bytes),
+    }
 }
 
 fn number_frame(out: &mut Vec<u8>, kind: u8, number: u64) {

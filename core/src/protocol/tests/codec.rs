@@ -3,15 +3,15 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::CloseCode;
 use super::super::message::{
     CursorClaim, DecodeError, Enrol, Enrolled, Enrolment, Hello, Message, Open, Proof, SpaceState, Standing,
     Versions, Welcome,
 };
+use super::super::{AttachmentRefusal, CloseCode};
 use crate::batch::Lane;
 use crate::control::{QuarantineReason, RefuseReason, RetryReason, Verdict};
-use crate::id::{BatchId, DeviceId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
-use crate::limits::{FRAME_LEN_MAX, LINK_CHAINS_MAX, LINK_SPACES_MAX};
+use crate::id::{AttachmentHash, BatchId, DeviceId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
+use crate::limits::{ATTACHMENT_PIECE_LEN_MAX, FRAME_LEN_MAX, LINK_CHAINS_MAX, LINK_SPACES_MAX};
 use crate::position::{OwnChain, QuarantineDigest};
 
 fn bytes64() -> impl Strategy<Value = [u8; 64]> {
@@ -148,9 +148,39 @@ fn later_messages() -> impl Strategy<Value = Message> {
     ]
 }
 
+fn attachment_messages() -> impl Strategy<Value = Message> {
+    let hash = || any::<[u8; 32]>().prop_map(AttachmentHash::from_bytes);
+    let (number, part) = (any::<u64>, || vec(any::<u8>(), 1..64));
+    let name = || (0..3u8, hash());
+    prop_oneof![
+        (name(), number()).prop_map(|((space, hash), len)| Message::Offer { space, hash, len }),
+        (name(), number(), number()).prop_map(|((space, hash), held, head)| Message::Holds {
+            space,
+            hash,
+            held,
+            head
+        }),
+        (name(), number(), part()).prop_map(|((space, hash), offset, bytes)| Message::Piece {
+            space,
+            hash,
+            offset,
+            bytes
+        }),
+        (name(), prop::sample::select(AttachmentRefusal::ALL))
+            .prop_map(|((space, hash), refusal)| Message::NotWanted { space, hash, refusal }),
+        (name(), number()).prop_map(|((space, hash), offset)| Message::Fetch { space, hash, offset }),
+        (name(), number(), number(), part()).prop_map(|((space, hash), len, offset, bytes)| {
+            Message::Bytes { space, hash, len, offset, bytes }
+        }),
+        (name(), number()).prop_map(|((space, hash), held)| Message::Got { space, hash, held }),
+        name().prop_map(|(space, hash)| Message::Lacks { space, hash }),
+        (0..3u8, vec(hash(), 0..5)).prop_map(|(space, hashes)| Message::Sought { space, hashes }),
+    ]
+}
+
 /// Any message.
 pub(super) fn message() -> impl Strategy<Value = Message> {
-    prop_oneof![first_messages(), later_messages()]
+    prop_oneof![first_messages(), later_messages(), attachment_messages()]
 }
 
 proptest! {
@@ -159,9 +189,10 @@ proptest! {
         let frame = message.encode();
         prop_assert_eq!(Message::decode(&frame), Ok(message.clone()));
         let cut = cut.index(frame.len());
-        // Only a frame that ends in a sealed batch can be shorter and still be a frame.
+        // Only a frame that ends in a sealed batch or a part can be shorter and still be a frame.
         match Message::decode(&frame[..cut]) {
             Ok(Message::Push { .. } | Message::Batch { .. } | Message::Control { .. }) => {}
+            Ok(Message::Piece { .. } | Message::Bytes { .. }) => {}
             Ok(other) => prop_assert!(false, "{other:?} was read from a part"),
             Err(_) => {}
         }
@@ -171,7 +202,7 @@ proptest! {
 
     #[test]
     fn what_is_read_from_any_bytes_is_written_as_the_same_bytes(
-        kind in prop::sample::select(vec![1u8, 2, 3, 4, 0x10, 0x11, 0x12, 0x18, 0x19, 0x20, 0x21, 0x22, 0x30, 0x31, 0x7f, 0x55]),
+        kind in prop::sample::select(vec![1u8, 2, 3, 4, 0x10, 0x11, 0x12, 0x18, 0x19, 0x20, 0x21, 0x22, 0x30, 0x31, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48, 0x7f, 0x55]),
         payload in vec(prop_oneof![Just(0u8), Just(1), any::<u8>()], 0..200),
     ) {
         let frame = [&[kind][..], &payload].concat();
@@ -218,6 +249,10 @@ fn a_frame_that_is_no_message_says_why() {
         ([&[0x12][..], &[0; 32], &[1, 0]].concat(), DecodeError::Value),
         ([&[0x31, 0][..], &[0; 96], &[2, 0xff, 0xfe]].concat(), DecodeError::Text),
         ([&[0x31, 0][..], &[0; 96], &[0x81, 0x02]].concat(), DecodeError::TooMany),
+        ([&[0x42, 0][..], &[0; 32], &[5]].concat(), DecodeError::Field),
+        ([&[0x42, 0][..], &[0; 32], &[5], &[1; ATTACHMENT_PIECE_LEN_MAX + 1]].concat(), DecodeError::TooMany),
+        ([&[0x43, 0][..], &[0; 32], &[6]].concat(), DecodeError::Value),
+        (vec![0x48, 0, 65], DecodeError::TooMany),
         (vec![0x10; FRAME_LEN_MAX + 1], DecodeError::TooLarge(FRAME_LEN_MAX + 1)),
     ] {
         assert_eq!(Message::decode(&frame), Err(error), "{:02x?}", &frame[..frame.len().min(8)]);

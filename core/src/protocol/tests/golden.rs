@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::message::Message;
+use super::super::message::{Message, Versions};
 use super::super::{
     CloseCode, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, EnrolInput, EnrolOutput,
     EnrolSession, EnrolSessionConfig, Enrolment, OpenedSpace, RelayInput, RelayOutput, RelaySession,
@@ -15,6 +15,9 @@ use crate::examples::check_hex;
 use crate::id::{BatchId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use crate::identity::Identity;
 use crate::position::{Cursor, OwnChain, QuarantineDigest, SpacePosition};
+
+/// The examples of the first version stay as they are.
+const FIRST: Versions = Versions { lowest: 1, highest: 1 };
 
 const SPACE: SpaceId = SpaceId::from_bytes([3; 32]);
 
@@ -46,12 +49,12 @@ fn device() -> DeviceSession {
         spaces: vec![position],
         unsent: 7,
     };
-    DeviceSession::new(config, at(0))
+    DeviceSession::speaking(FIRST, config, at(0))
 }
 
 fn relay() -> RelaySession {
     let identity = Arc::new(Identity::from_seed([5; 32]));
-    RelaySession::new(RelaySessionConfig { identity, nonce: [8; 16] }, at(0))
+    RelaySession::speaking(FIRST, RelaySessionConfig { identity, nonce: [8; 16] }, at(0))
 }
 
 fn sent_by_device(session: &mut DeviceSession, input: Option<DeviceInput>) -> Vec<u8> {
@@ -135,7 +138,7 @@ fn the_enrolment_is_as_the_page_says() {
         label: "Ghat 1".into(),
         nonce: [7; 16],
     };
-    let mut device = EnrolSession::new(config, at(0));
+    let mut device = EnrolSession::speaking(FIRST, config, at(0));
     let Some(EnrolOutput::Send(enrol)) = device.poll_output() else { panic!("no request") };
     check_hex("frame-enrol", &enrol);
     let mut relay = relay();

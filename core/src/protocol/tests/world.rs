@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use super::super::message::Versions;
 use super::super::{
     CloseReason, CursorClaim, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, Logged,
     OpenedSpace, RelayInput, RelayOutput, RelaySession, RelaySessionConfig, SessionProgress,
 };
+use super::album::{Album, Shelf};
 use crate::batch::{BatchKind, Entry, Lane, SealSpec, SealedBatch, seal};
 use crate::clock::Timestamp;
 use crate::control::{RefuseReason, RetryReason, Verdict};
@@ -29,6 +31,7 @@ pub(super) struct Phone {
     pub(super) spaces: BTreeMap<SpaceId, Replica>,
     /// Batches given to sessions, again and again if it comes to that.
     pub(super) offered: Vec<BatchId>,
+    pub(super) album: Album,
 }
 
 #[derive(Default)]
@@ -52,6 +55,7 @@ impl Phone {
             incarnation: Incarnation::from_bytes([number; 8]),
             spaces: spaces.iter().map(|space| (*space, Replica::default())).collect(),
             offered: Vec::new(),
+            album: Album::default(),
         }
     }
 
@@ -157,6 +161,16 @@ impl Phone {
     }
 
     pub(super) fn session(&self, relay: DeviceId, nonce: u8, now: Timestamp) -> DeviceSession {
+        self.session_speaking(Versions::SPOKEN, relay, nonce, now)
+    }
+
+    pub(super) fn session_speaking(
+        &self,
+        versions: Versions,
+        relay: DeviceId,
+        nonce: u8,
+        now: Timestamp,
+    ) -> DeviceSession {
         let config = DeviceSessionConfig {
             identity: self.identity.clone(),
             relay,
@@ -165,7 +179,7 @@ impl Phone {
             spaces: self.positions(),
             unsent: self.unsent(),
         };
-        DeviceSession::new(config, now)
+        DeviceSession::speaking(versions, config, now)
     }
 
     /// Whether everything up to an offset of a log is here.
@@ -214,6 +228,7 @@ pub(super) struct Log {
     pub(super) reads: usize,
     /// Checks signatures and bodies, which costs time.
     pub(super) verifies: bool,
+    pub(super) shelf: Shelf,
 }
 
 impl Log {
@@ -229,6 +244,7 @@ impl Log {
             repeated: 0,
             reads: 0,
             verifies: false,
+            shelf: Shelf::default(),
         }
     }
 
@@ -350,6 +366,12 @@ impl Log {
 }
 
 impl Log {
+    fn shelve(&mut self, output: RelayOutput) -> RelayInput {
+        let heads = self.spaces.iter().map(|(space, log)| (*space, log.last().map_or(0, |last| last.0)));
+        let heads: BTreeMap<SpaceId, u64> = heads.collect();
+        self.shelf.perform(output, |space| heads.get(&space).copied().unwrap_or(0))
+    }
+
     /// Control batches that others lie before.
     fn control_ahead(&self, space: SpaceId, position: u64, after: u64) -> RelayInput {
         let log = self.spaces.get(&space).into_iter().flatten().filter(|(offset, _)| *offset > position);
@@ -426,6 +448,8 @@ pub(super) struct World {
     pub(super) phones: Vec<Phone>,
     pub(super) links: Vec<Link>,
     pub(super) bytes_a_second: Option<i64>,
+    /// What each end speaks.
+    pub(super) versions: (Versions, Versions),
     nonce: u8,
 }
 
@@ -438,6 +462,7 @@ impl World {
             phones: (1..=phones).map(|number| Phone::new(number, spaces)).collect(),
             links: Vec::new(),
             bytes_a_second: None,
+            versions: (Versions::SPOKEN, Versions::SPOKEN),
             nonce: 0,
         }
     }
@@ -446,11 +471,14 @@ impl World {
     pub(super) fn connect(&mut self, phone: usize) -> usize {
         self.nonce = self.nonce.wrapping_add(1);
         let config = RelaySessionConfig { identity: self.relay.clone(), nonce: [!self.nonce; 16] };
-        let device = self.phones[phone].session(self.relay.device(), self.nonce, self.now);
+        let device = {
+            let (versions, relay) = (self.versions.0, self.relay.device());
+            self.phones[phone].session_speaking(versions, relay, self.nonce, self.now)
+        };
         self.links.push(Link {
             phone,
             device,
-            relay: RelaySession::new(config, self.now),
+            relay: RelaySession::speaking(self.versions.1, config, self.now),
             up: Wire::default(),
             down: Wire::default(),
             device_wake: None,
@@ -525,10 +553,13 @@ impl World {
                     replica.commits += 1;
                     (!link.stalled).then_some(DeviceInput::Ingested { space })
                 }
-                other => {
-                    link.note(phone, other, self.now);
-                    None
-                }
+                other => match phone.album.perform(other) {
+                    Ok(input) => input,
+                    Err(other) => {
+                        link.note(phone, other, self.now);
+                        None
+                    }
+                },
             };
             if let Some(input) = input {
                 self.links[index].device.handle(input, self.now);
@@ -580,6 +611,7 @@ impl World {
                     None
                 }
                 RelayOutput::Enrol { .. } => unreachable!("nobody enrols here"),
+                other => Some(self.log.shelve(other)),
             };
             if let Some(input) = input {
                 self.links[index].relay.handle(input, self.now);
@@ -740,9 +772,7 @@ impl Link {
             DeviceOutput::UpToDate => self.up_to_date += 1,
             DeviceOutput::WakeAt(time) => self.device_wake = Some(time),
             DeviceOutput::Closed(reason) => self.device_closed = Some(reason),
-            DeviceOutput::Send(_) | DeviceOutput::Wanted { .. } | DeviceOutput::Ingest { .. } => {
-                unreachable!("performed before")
-            }
+            other => unreachable!("performed before: {other:?}"),
         }
     }
 }

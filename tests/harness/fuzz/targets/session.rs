@@ -5,14 +5,14 @@ use std::sync::{Arc, LazyLock};
 use barid_core::batch::{Lane, SealedBatch};
 use barid_core::clock::Timestamp;
 use barid_core::control::{RefuseReason, RetryReason, Verdict};
-use barid_core::id::{Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
+use barid_core::id::{AttachmentHash, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use barid_core::identity::Identity;
 use barid_core::limits::FRAME_LEN_MAX;
 use barid_core::position::{QuarantineDigest, SpacePosition};
 use barid_core::protocol::{
-    self, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, EnrolInput, EnrolOutput,
-    EnrolSession, EnrolSessionConfig, Enrolment, Logged, OpenedSpace, RelayInput, RelayOutput, RelaySession,
-    RelaySessionConfig,
+    self, AttachmentFetch, AttachmentKept, AttachmentOffer, AttachmentRefusal, DeviceInput, DeviceOutput,
+    DeviceSession, DeviceSessionConfig, EnrolInput, EnrolOutput, EnrolSession, EnrolSessionConfig, Enrolment,
+    Logged, OpenedSpace, RelayInput, RelayOutput, RelaySession, RelaySessionConfig,
 };
 
 use super::super::{Target, bits, kind, packets, signal};
@@ -28,6 +28,17 @@ fn space(number: u8) -> SpaceId {
 // Made once: to make one costs more than most inputs.
 static PHONE: LazyLock<Arc<Identity>> = LazyLock::new(|| Arc::new(Identity::from_seed([5; 32])));
 static RELAY: LazyLock<Arc<Identity>> = LazyLock::new(|| Arc::new(Identity::from_seed([6; 32])));
+
+/// What the relay has and the device wants; without its first byte, the other way round.
+static PICTURE: [u8; 3_000] = {
+    let mut bytes = [0; 3_000];
+    let mut place = 0;
+    while place < bytes.len() {
+        bytes[place] = (place % 251) as u8 | 2;
+        place += 1;
+    }
+    bytes
+};
 
 fn phone() -> Arc<Identity> {
     Arc::clone(&PHONE)
@@ -139,6 +150,29 @@ fn perform_relay(session: &mut RelaySession, now: Timestamp, log: &[SealedBatch]
             RelayOutput::ReadControl { space, .. } => {
                 RelayInput::ControlRead { space, batches: Vec::new(), reached: log.len() as u64 }
             }
+            RelayOutput::AttachmentOffered { space, hash, len } => match hash.as_bytes()[0] % 4 {
+                0 => RelayInput::AttachmentHeld { space, hash, held: len, len, head: 3 },
+                1 => RelayInput::AttachmentRefused { space, hash, refusal: AttachmentRefusal::Full },
+                _ => RelayInput::AttachmentHeld { space, hash, held: 0, len, head: 3 },
+            },
+            RelayOutput::AttachmentPiece { space, hash, offset, bytes } => match bytes[0] % 4 {
+                0 => RelayInput::AttachmentRefused { space, hash, refusal: AttachmentRefusal::Harmed },
+                _ => {
+                    let held = offset.saturating_add(bytes.len() as u64);
+                    RelayInput::AttachmentHeld { space, hash, held, len: held.max(3_000), head: 3 }
+                }
+            },
+            RelayOutput::AttachmentWanted { space, hash, offset, len_max } => {
+                let part = PICTURE.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default();
+                let bytes = part[..part.len().min(len_max)].to_vec();
+                match bytes.is_empty() || hash != AttachmentHash::of(&PICTURE) {
+                    true => RelayInput::AttachmentLacking { space, hash },
+                    false => {
+                        let len = PICTURE.len() as u64;
+                        RelayInput::AttachmentBytes { space, hash, len, offset, bytes }
+                    }
+                }
+            }
             RelayOutput::Confirmed { .. } | RelayOutput::Seen { .. } | RelayOutput::WakeAt(_) => continue,
             RelayOutput::Closed(reason) => {
                 happened ^= signal(reason.code().map(|code| kind(&code)));
@@ -171,6 +205,37 @@ fn perform_device(
                 DeviceInput::Outgoing { batches: std::mem::take(own), exhausted: true }
             }
             DeviceOutput::Ingest { space, .. } => DeviceInput::Ingested { space },
+            DeviceOutput::AttachmentsWanted { known, .. } => {
+                let (space, hash) = (space(1), AttachmentHash::of(&PICTURE));
+                let mine = (space, AttachmentHash::of(&PICTURE[1..]));
+                let offer = AttachmentOffer {
+                    space,
+                    hash: mine.1,
+                    len: PICTURE.len() as u64 - 1,
+                    is_thumbnail: false,
+                };
+                let fetch = AttachmentFetch { space, hash, held: 0 };
+                DeviceInput::Attachments {
+                    offers: if known.contains(&mine) { Vec::new() } else { vec![offer] },
+                    fetches: if known.contains(&(space, hash)) { Vec::new() } else { vec![fetch] },
+                }
+            }
+            DeviceOutput::AttachmentPieceWanted { offset, len, .. } => {
+                let part = PICTURE[1..].get(usize::try_from(offset).unwrap_or(usize::MAX)..);
+                let bytes =
+                    part.filter(|part| !part.is_empty()).map(|part| part[..part.len().min(len)].to_vec());
+                DeviceInput::AttachmentPiece { bytes }
+            }
+            DeviceOutput::AttachmentCame { space, hash, len, offset, bytes } => {
+                let held = offset + bytes.len() as u64;
+                let kept = match bytes[0] % 5 {
+                    0 => AttachmentKept::Harmed,
+                    1 => AttachmentKept::Unwanted,
+                    _ if held >= len => AttachmentKept::Whole,
+                    _ => AttachmentKept::Part { held },
+                };
+                DeviceInput::AttachmentKept { space, hash, kept, len: bytes.len() as u64 }
+            }
             DeviceOutput::Closed(reason) => {
                 happened ^= signal(reason.code().map(|code| kind(&code)));
                 continue;
@@ -243,7 +308,10 @@ impl Target for Frame {
     }
 
     fn words(&self) -> Vec<Vec<u8>> {
-        let kinds = [1u8, 2, 3, 4, 0x10, 0x11, 0x12, 0x18, 0x19, 0x20, 0x21, 0x22, 0x30, 0x31, 0x7f];
+        let kinds = [
+            1u8, 2, 3, 4, 0x10, 0x11, 0x12, 0x18, 0x19, 0x20, 0x21, 0x22, 0x30, 0x31, 0x40, 0x41, 0x42, 0x43,
+            0x44, 0x45, 0x46, 0x47, 0x48, 0x7f,
+        ];
         kinds.map(|kind| vec![kind]).into()
     }
 

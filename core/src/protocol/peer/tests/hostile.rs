@@ -91,7 +91,7 @@ fn a_code_lets_one_device_in_and_ends_by_the_clock_of_who_shows_it() {
 fn a_device_that_claims_the_name_of_another_is_not_believed() {
     let invitation = invitation();
     let psk = invitation.code().psk();
-    let versions = Versions::SPOKEN;
+    let versions = Versions::PEERS;
     let (key, prologue) = (identity(9), prologue(versions));
     let keys = PeerKeys { identity: &key, psk: &psk, prologue: &prologue, ephemeral: [5; 32] };
     let mut handshake = Handshake::joining(&keys, identity(2).device()).unwrap();
