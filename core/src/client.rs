@@ -301,6 +301,9 @@ fn show_unsent(store: &Store, status: &watch::Sender<SyncStatus>) {
     if let Ok(unsent) = store.unsent_records() {
         status.send_modify(|status| status.unsent_records = unsent);
     }
+    if let Ok(unsent) = store.unsent_attachments() {
+        status.send_modify(|status| status.unsent_attachments = unsent);
+    }
 }
 
 fn random_u64() -> u64 {

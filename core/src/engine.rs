@@ -18,10 +18,10 @@ use crate::id::{BatchId, DeviceId, Incarnation, SpaceId};
 use crate::identity::Identity;
 use crate::position::OwnChain;
 use crate::protocol::{
-    AttachmentKept, CloseReason, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig,
+    AttachmentProgress, CloseReason, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig,
     SessionProgress,
 };
-use crate::store::{IngestError, StoppedBy, Store, StoreError};
+use crate::store::{IngestError, StoppedBy, Store, StoreError, UnsentAttachments};
 
 /// What the owner of a socket tells a link.
 #[derive(Debug)]
@@ -76,6 +76,18 @@ pub struct Link {
     left: BTreeSet<SpaceId>,
     /// What the link began with is no longer so.
     is_outdated: bool,
+    attachments: MovingAttachments,
+}
+
+/// How far a link is with the attachments.
+#[derive(Debug, Default)]
+struct MovingAttachments {
+    /// What was named to the session is of this version of the store's.
+    version: u64,
+    progress: AttachmentProgress,
+    unsent: UnsentAttachments,
+    /// Nothing happened to them since they were counted.
+    is_counted: bool,
 }
 
 /// How many records the relay does not hold, counted now and then: counting reads all of them.
@@ -118,6 +130,7 @@ impl Link {
             own_at_relay: BTreeMap::new(),
             left: BTreeSet::new(),
             is_outdated: false,
+            attachments: MovingAttachments::default(),
         };
         link.perform(now)?;
         Ok(link)
@@ -172,6 +185,16 @@ impl Link {
         self.unsent.records
     }
 
+    /// How far attachments are on this link.
+    pub fn attachment_progress(&self) -> AttachmentProgress {
+        self.attachments.progress
+    }
+
+    /// What is attached here and not at the relay.
+    pub fn unsent_attachments(&self) -> UnsentAttachments {
+        self.attachments.unsent
+    }
+
     /// Why the relay last did not take a batch, while it keeps a chain from going on.
     pub fn turned_down(&self) -> Option<Verdict> {
         self.turned_down.filter(|_| self.progress.held_back > 0)
@@ -200,7 +223,20 @@ impl Link {
 
     fn perform(&mut self, now: Timestamp) -> Result<(), LinkError> {
         self.perform_outputs(now)?;
-        self.acknowledge(now)
+        self.acknowledge(now)?;
+        // What was recorded or came in may mention others; most of the time it is one comparison.
+        let version = self.store.attachments_version();
+        if version != self.attachments.version {
+            self.attachments.version = version;
+            self.attachments.is_counted = false;
+            self.session.handle(DeviceInput::AttachmentsChanged, now);
+            self.perform_outputs(now)?;
+        }
+        if !self.attachments.is_counted {
+            self.attachments.unsent = self.store.unsent_attachments()?;
+            self.attachments.is_counted = true;
+        }
+        Ok(())
     }
 
     /// Writes down what the relay holds.
@@ -243,6 +279,10 @@ impl Link {
             | DeviceOutput::Wanted { .. }
             | DeviceOutput::Acknowledged { .. }
             | DeviceOutput::Progress(_)
+            | DeviceOutput::AttachmentsWanted { .. }
+            | DeviceOutput::AttachmentPieceWanted { .. }
+            | DeviceOutput::AttachmentHeldThere { .. }
+            | DeviceOutput::AttachmentProgress(_)
             | DeviceOutput::WakeAt(_) => {}
             _ => self.acknowledge(now)?,
         }
@@ -303,21 +343,14 @@ impl Link {
                 tracing::warn!(%space, "the relay does not let us into a space");
                 self.left.insert(space);
             }
-            DeviceOutput::AttachmentsWanted { .. } => {
-                return Ok(Some(DeviceInput::Attachments { offers: Vec::new(), fetches: Vec::new() }));
-            }
-            DeviceOutput::AttachmentPieceWanted { .. } => {
-                return Ok(Some(DeviceInput::AttachmentPiece { bytes: None }));
-            }
-            DeviceOutput::AttachmentCame { space, hash, bytes, .. } => {
-                let (kept, len) = (AttachmentKept::Unwanted, bytes.len() as u64);
-                return Ok(Some(DeviceInput::AttachmentKept { space, hash, kept, len }));
-            }
-            DeviceOutput::AttachmentHeldThere { .. }
+            output @ (DeviceOutput::AttachmentsWanted { .. }
+            | DeviceOutput::AttachmentPieceWanted { .. }
+            | DeviceOutput::AttachmentHeldThere { .. }
             | DeviceOutput::AttachmentAcknowledged { .. }
             | DeviceOutput::AttachmentNotTaken { .. }
+            | DeviceOutput::AttachmentCame { .. }
             | DeviceOutput::AttachmentsSought { .. }
-            | DeviceOutput::AttachmentProgress(_) => {}
+            | DeviceOutput::AttachmentProgress(_)) => return self.perform_attachment(output),
             DeviceOutput::Progress(progress) => {
                 self.progress = progress;
                 self.up_to_date = false;
@@ -328,6 +361,46 @@ impl Link {
             }
             DeviceOutput::WakeAt(at) => self.wake_at = Some(at),
             DeviceOutput::Closed(reason) => self.closed = Some(reason),
+        }
+        Ok(None)
+    }
+
+    /// Performs what is about attachments.
+    fn perform_attachment(&mut self, output: DeviceOutput) -> Result<Option<DeviceInput>, LinkError> {
+        let store = &self.store;
+        match output {
+            DeviceOutput::AttachmentsWanted { offers, fetches, known } => {
+                self.attachments.version = store.attachments_version();
+                let (offers, fetches) = store.moving_attachments(offers, fetches, &known)?;
+                return Ok(Some(DeviceInput::Attachments { offers, fetches }));
+            }
+            DeviceOutput::AttachmentPieceWanted { space, hash, offset, len } => {
+                let bytes = store.attachment_part(space, hash, offset, len)?;
+                return Ok(Some(DeviceInput::AttachmentPiece { bytes }));
+            }
+            DeviceOutput::AttachmentCame { space, hash, len, offset, bytes } => {
+                let kept = store.keep_attachment_part(space, hash, len, offset, &bytes)?;
+                let len = bytes.len() as u64;
+                return Ok(Some(DeviceInput::AttachmentKept { space, hash, kept, len }));
+            }
+            DeviceOutput::AttachmentHeldThere { space, hash, held } => {
+                store.attachment_held_there(space, hash, held)?;
+                self.attachments.is_counted = false;
+            }
+            DeviceOutput::AttachmentAcknowledged { space, hash, head } => {
+                store.acknowledge_attachment(space, hash, head)?;
+                self.attachments.is_counted = false;
+            }
+            DeviceOutput::AttachmentNotTaken { space, hash, refusal } => {
+                tracing::warn!(%hash, %refusal, "the relay did not take an attachment");
+                store.attachment_not_taken(space, hash, refusal)?;
+            }
+            DeviceOutput::AttachmentsSought { space, hashes } => {
+                store.seek_attachments(space, &hashes)?;
+                self.attachments.is_counted = false;
+            }
+            DeviceOutput::AttachmentProgress(progress) => self.attachments.progress = progress,
+            _ => {}
         }
         Ok(None)
     }

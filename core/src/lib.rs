@@ -8,6 +8,7 @@
 //! Protocol and store never name each other; the engine alone knows both. No module but `client`
 //! (behind the feature of that name) is asynchronous, and none but the engine's user reads a clock.
 
+pub mod attachment;
 pub mod batch;
 pub mod bundle;
 #[cfg(feature = "client")]

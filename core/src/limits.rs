@@ -135,6 +135,13 @@ pub const BUNDLE_MANIFEST_LEN_MAX: usize = BUNDLE_BATCHES_MAX * 96 + LINK_SPACES
 pub const ATTACHMENT_LEN_MAX: u64 = 25 * 1024 * 1024;
 /// Bytes of an attachment's thumbnail, at most.
 pub const THUMBNAIL_LEN_MAX: u64 = 64 * 1024;
+/// Milliseconds without an answer after which a device takes one about an attachment for lost: records may
+/// go before it for as long as that.
+pub const ATTACHMENT_ANSWER_MS_MAX: i64 = 5 * 60_000;
+/// Pixels of the longest side of a thumbnail that is made here.
+pub const THUMBNAIL_SIDE_MAX: u32 = 320;
+/// Bytes of memory that making a thumbnail may take, at most: a picture of 40 million pixels.
+pub const THUMBNAIL_WORK_LEN_MAX: u64 = 128 * 1024 * 1024;
 /// Bytes of an attachment in one frame, at least; but for its last ones.
 pub const ATTACHMENT_PIECE_LEN_MIN: usize = 1024;
 /// Bytes of an attachment in one frame, at most.

@@ -27,9 +27,10 @@ mod timer;
 mod upload;
 mod window;
 
-pub use attachment::{
-    AttachmentFetch, AttachmentKept, AttachmentName, AttachmentOffer, AttachmentProgress, AttachmentRefusal,
+pub use crate::attachment::{
+    AttachmentFetch, AttachmentKept, AttachmentName, AttachmentOffer, AttachmentRefusal,
 };
+pub use attachment::AttachmentProgress;
 pub use backoff::Backoff;
 pub use close::{CloseCode, CloseReason};
 pub use device::{DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, SessionProgress, Transfer};

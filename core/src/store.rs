@@ -9,6 +9,7 @@
 //! Nothing here knows of links, frames or relays: what is on its way is the engine's business.
 
 mod ancestry;
+mod attachment;
 mod branch;
 mod budget;
 mod chain;
@@ -68,6 +69,7 @@ use crate::id::{DeviceId, Incarnation, RecordId, SpaceId};
 use crate::identity::Identity;
 use crate::model::{Kind, Kinds};
 
+pub use attachment::{AttachError, Attachment, AttachmentState, UnsentAttachments};
 pub use error::StoreError;
 pub use history::{ConflictingValue, Delivery, FieldConflict, HistoryEntry};
 pub use ingest::{
@@ -86,6 +88,7 @@ pub use track::{LatestPosition, StoredTrack};
 pub use witness::Witnessed;
 pub use write::{WriteError, WriteGroup};
 
+use attachment::Attachments;
 use chain::ActorCache;
 use lock::Lock;
 use merge::{BodyCache, OpenRecords, RecordName};
@@ -107,6 +110,7 @@ struct Inner {
     memberships: RwLock<BTreeMap<SpaceId, Arc<Membership>>>,
     bodies: Mutex<BodyCache>,
     observers: Observers,
+    attachments: Attachments,
     config: StoreConfig,
     /// What this file is called in the chains it writes.
     incarnation: RwLock<Incarnation>,
@@ -164,6 +168,7 @@ impl Store {
         poison::read_note(&mut connection, &config).map_err(unreadable)?;
         let store = Self::new(connection, config, begun, lock);
         store.read_unread().and_then(|()| store.try_set_aside()).map_err(unreadable)?;
+        store.inner.begin_attachments();
         Ok(store)
     }
 
@@ -193,6 +198,7 @@ impl Store {
                 memberships: RwLock::new(begun.memberships),
                 bodies: Mutex::default(),
                 observers: Observers::default(),
+                attachments: Attachments::default(),
                 config,
                 incarnation: RwLock::new(begun.incarnation),
                 is_read_only,
@@ -325,6 +331,7 @@ impl Inner {
             changed: Vec::new(),
             open: OpenRecords::new(),
             rebuild: BTreeSet::new(),
+            mentioning: Vec::new(),
             has_unsettled: None,
             membership: None,
             has_erased: false,
@@ -332,7 +339,7 @@ impl Inner {
             has_orphans: None,
         };
         let outcome = change(&mut writing).and_then(|value| writing.flush().map(|()| value).map_err(E::from));
-        let Writing { mut changed, membership, incarnation, has_erased, .. } = writing;
+        let Writing { mut changed, mentioning, membership, incarnation, has_erased, .. } = writing;
         match outcome.and_then(|value| {
             transaction.commit().map_err(StoreError::from)?;
             Ok(value)
@@ -348,9 +355,10 @@ impl Inner {
                 if let Some(incarnation) = incarnation {
                     *self.incarnation.write().unwrap_or_else(PoisonError::into_inner) = incarnation;
                 }
-                drop(guard);
                 changed.sort_unstable();
                 changed.dedup();
+                self.note_attachments(connection, &changed, &mentioning, *revision);
+                drop(guard);
                 self.observers.announce(changed);
                 Ok(value)
             }
@@ -378,6 +386,8 @@ struct Writing<'a> {
     open: OpenRecords,
     /// Records that are to be built again.
     rebuild: BTreeSet<RecordName>,
+    /// The rows of records that mention attachments now.
+    mentioning: Vec<i64>,
     /// Whether any change that counts is not part of its record, once that was looked up.
     has_unsettled: Option<bool>,
     /// Who belongs to a space now, if this transaction changes that.

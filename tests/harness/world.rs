@@ -19,6 +19,7 @@ mod links;
 mod many;
 mod meetings;
 mod oracle;
+mod photos;
 pub(crate) mod random;
 mod relay;
 mod sticks;
@@ -47,6 +48,7 @@ use disk::Disk;
 use faults::Cut;
 use links::Connection;
 use oracle::Oracle;
+use photos::Photos;
 use random::Random;
 use relay::Relay;
 
@@ -134,6 +136,7 @@ pub struct World {
     /// Bundles that are on their way.
     sticks: Vec<sticks::Stick>,
     oracle: Oracle,
+    photos: Option<Photos>,
     coverage: Coverage,
     double: Double,
     is_calm: bool,
@@ -227,6 +230,7 @@ impl World {
             brought: (0, 0),
             sticks: Vec::new(),
             oracle: Oracle::default(),
+            photos: photos::has_photos(seed).then(|| Photos::new(seed)),
             coverage: Coverage::default(),
             double,
             is_calm: false,
@@ -335,7 +339,10 @@ impl World {
         self.actions_left -= 1;
         self.coverage.count("actions");
         match self.random.below(100) {
-            0..=49 => self.record()?,
+            0..=49 => {
+                self.record()?;
+                self.photograph()?;
+            }
             fault => self.fault(fault - 50)?,
         }
         let pause_ms = match self.random.below(20) {

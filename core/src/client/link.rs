@@ -118,6 +118,8 @@ fn show(
         status.up = progress.up;
         status.down = progress.down;
         status.unsent_records = link.unsent_records();
+        status.unsent_attachments = link.unsent_attachments();
+        status.attachments = link.attachment_progress();
         status.turned_down = link.turned_down();
         status.revoked = link.is_revoked();
         if up_to_date {

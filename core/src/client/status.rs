@@ -2,7 +2,8 @@
 
 use crate::clock::Timestamp;
 use crate::control::Verdict;
-use crate::protocol::{CloseReason, Transfer};
+use crate::protocol::{AttachmentProgress, CloseReason, Transfer};
+use crate::store::UnsentAttachments;
 
 /// What the client is doing now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +43,10 @@ pub struct SyncStatus {
     pub link_len: LinkLen,
     /// Records with changes that no relay has acknowledged yet.
     pub unsent_records: u64,
+    /// What is attached here and no relay has yet; "up to date" does not wait for it.
+    pub unsent_attachments: UnsentAttachments,
+    /// How far attachments are on this link, or else the last one.
+    pub attachments: AttachmentProgress,
     /// Why the relay does not take something of this device's, while that is so: the phone keeps it,
     /// and is not up to date until somebody looks into it.
     pub turned_down: Option<Verdict>,

@@ -7,16 +7,16 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::attachment::{
-    AttachmentFetch, AttachmentKept, AttachmentName, AttachmentOffer, AttachmentProgress, AttachmentRefusal,
-    Attachments,
-};
+use super::attachment::{AttachmentProgress, Attachments};
 use super::close::{CloseCode, CloseReason};
 use super::download::Downloads;
 use super::handshake;
 use super::message::{CursorClaim, Hello, Message, Open, SpaceState, Standing, Versions, Welcome};
 use super::timer::Alarm;
 use super::upload::Uploads;
+use crate::attachment::{
+    AttachmentFetch, AttachmentKept, AttachmentName, AttachmentOffer, AttachmentRefusal,
+};
 use crate::batch::SealedBatch;
 use crate::clock::Timestamp;
 use crate::control::Verdict;
@@ -384,7 +384,7 @@ impl DeviceSession {
             DeviceInput::Attachments { offers, fetches } => {
                 let downloads = &self.downloads;
                 let place = |space| downloads.place(space);
-                self.attachments.named(offers, fetches, place, &mut self.outputs);
+                self.attachments.named(offers, fetches, place, now, &mut self.outputs);
             }
             DeviceInput::AttachmentPiece { bytes } => {
                 let is_gone = bytes.is_none();
@@ -530,7 +530,7 @@ impl DeviceSession {
                 attachments.changed();
             }
             Message::Bytes { space: place, hash, len, offset, bytes } => {
-                attachments.taking.came(place, (space(place)?, hash), (len, offset), bytes, outputs);
+                attachments.taking.came(place, (space(place)?, hash), (len, offset), bytes, now, outputs);
             }
             Message::Lacks { space: place, hash } => {
                 attachments.taking.lacks((space(place)?, hash), now);

@@ -6,8 +6,8 @@ mod wire;
 
 use std::fmt;
 
-use super::attachment::AttachmentRefusal;
 use super::close::CloseCode;
+use crate::attachment::AttachmentRefusal;
 use crate::codec::ReadError;
 use crate::control::Verdict;
 use crate::id::{AttachmentHash, BatchId, DeviceId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};

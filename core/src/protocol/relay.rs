@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use super::attachment::{AttachmentRefusal, Desk, say_sought};
+use super::attachment::{Desk, say_sought};
 use super::close::{CloseCode, CloseReason};
 use super::fanout::{Begin, Outbox};
 use super::handshake::{self, Transcript};
 use super::message::{CursorClaim, Enrol, Enrolment, Hello, Message, Proof, SpaceState, Versions};
 use super::timer::Alarm;
+use crate::attachment::AttachmentRefusal;
 use crate::batch::{BatchError, SealedBatch, unread_id};
 use crate::clock::Timestamp;
 use crate::control::Verdict;

@@ -245,6 +245,9 @@ impl Writing<'_> {
         let authors = Authors { created_by: chain, updated_by: chain };
         let row = row::insert(self.transaction, space, kind, record, columns, authors, self.revision)?;
         let Some(row) = row else { return Ok(false) };
+        if columns.mentions {
+            self.mentioning.push(row);
+        }
         self.insert_entry(row, chain, change, place)?;
         self.changed.push(target.changed());
         Ok(true)
@@ -297,6 +300,9 @@ impl Writing<'_> {
                 let (columns, authors) = self.columns(&folded, &record.kind)?;
                 let document = Some(record.document.as_bytes());
                 row::update(self.transaction, row, &columns, authors, self.revision, document)?;
+                if columns.mentions {
+                    self.mentioning.push(row);
+                }
             }
         }
         Ok(())

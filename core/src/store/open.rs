@@ -284,7 +284,7 @@ fn unread_page(found: &str) -> Option<rusqlite::Error> {
 }
 
 /// Renames the damaged file and what SQLite keeps beside it.
-fn set_aside(path: &Path) -> io::Result<PathBuf> {
+pub(super) fn set_aside(path: &Path) -> io::Result<PathBuf> {
     let kept_as = (1..)
         .map(|n| beside(path, &format!(".damaged-{n}")))
         .find(|name| !name.exists())

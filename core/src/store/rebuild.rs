@@ -192,6 +192,9 @@ impl Writing<'_> {
             Some(row) => row,
             None => self.insert_row(target, &columns, authors)?.ok_or_else(unreadable)?,
         };
+        if columns.mentions {
+            self.mentioning.push(row);
+        }
         row::update(
             self.transaction,
             row,

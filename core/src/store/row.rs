@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
 use super::error::StoreError;
 use super::search;
+use crate::attachment::MENTION_PREFIX;
 use crate::clock::Timestamp;
 use crate::document::{FirstFolded, Folded};
 use crate::id::{DeviceId, OrganisationId, RecordId, SpaceId};
@@ -122,6 +123,8 @@ pub(super) struct Columns {
     updated_at: i64,
     withdrawn: bool,
     conflicts: u32,
+    /// It mentions attachments.
+    pub(super) mentions: bool,
 }
 
 /// The chains of those who made a record and changed it last.
@@ -159,6 +162,11 @@ impl<'a> From<FirstFolded<'a>> for Shown<'a> {
 }
 
 impl Shown<'_> {
+    fn mentions(&self) -> bool {
+        let first = self.fields.range(MENTION_PREFIX..).next();
+        first.is_some_and(|(name, _)| name.starts_with(MENTION_PREFIX))
+    }
+
     fn find(&self, name: &str) -> Option<&Value> {
         self.fields.get(name).copied()
     }
@@ -177,6 +185,7 @@ impl Columns {
             updated_at: shown.updated_at.as_millis(),
             withdrawn: shown.withdrawn,
             conflicts: shown.conflicts,
+            mentions: shown.mentions(),
             fields: entries_to_cbor(shown.fields.iter().map(|(name, value)| (*name, *value))),
         }
     }

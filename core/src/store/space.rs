@@ -209,6 +209,7 @@ impl Store {
     /// kept, and skipped when it comes again. Until then it is not known what of others the log has, and
     /// what of this device it has in quarantine.
     pub fn reset_cursor(&self, space: SpaceId) -> Result<(), StoreError> {
+        self.forget_attachments_there(space)?;
         self.inner.transaction(|writing| match number(writing.transaction, space)? {
             Some(space) => {
                 set_cursor(writing.transaction, space, None)?;

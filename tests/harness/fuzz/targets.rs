@@ -6,6 +6,7 @@ mod change;
 mod document;
 mod ingest;
 mod peer;
+mod picture;
 mod query;
 mod recovery;
 mod search;
@@ -35,6 +36,7 @@ pub const ALL: &[Entry] = &[
     ("relay-session", || Box::new(session::Relay::new())),
     ("peer-session", || Box::new(peer::Peer::new())),
     ("bundle", || Box::new(bundle::Bundle::new())),
+    ("picture", || Box::new(picture::Picture)),
     ("search", || Box::new(search::Search::new())),
     ("query", || Box::new(query::Query::new())),
     ("recovery", || Box::new(recovery::Recovery::new())),

@@ -49,6 +49,8 @@ pub(super) const KEPT: &str = "what is in quarantine is kept until somebody deci
 pub(super) const ADOPTED: &str = "what is adopted stands";
 pub(super) const ERASED: &str = "what is erased never returns";
 pub(super) const MET: &str = "phones that met have nothing more to give each other";
+pub(super) const PHOTO_WHOLE: &str = "what is acknowledged of a photo is whole at the relay";
+pub(super) const PHOTOS_THERE: &str = "at rest every photo of every linked phone is at the relay";
 pub(super) const ENGINE: &str = "the engine never fails";
 pub(super) const LOG: &str = "the log never fails";
 pub(super) const WRITE: &str = "a write succeeds";
@@ -56,7 +58,7 @@ pub(super) const TAKEN: &str = "a sound batch is taken";
 pub(super) const OPENS: &str = "whoever was killed starts again";
 
 /// The invariants, as their checkers call them.
-pub const INVARIANTS: [&str; 30] = [
+pub const INVARIANTS: [&str; 32] = [
     REST,
     DURABLE,
     SENT,
@@ -81,6 +83,8 @@ pub const INVARIANTS: [&str; 30] = [
     ADOPTED,
     ERASED,
     MET,
+    PHOTO_WHOLE,
+    PHOTOS_THERE,
     ENGINE,
     LOG,
     WRITE,
@@ -122,6 +126,9 @@ fn unrest_of_devices(world: &World) -> Option<String> {
         let counts = store.counts().ok()?;
         if counts.unsent_changes > 0 && !is_left_alone {
             return Some(format!("device {number} has something unsent: {counts:?}"));
+        }
+        if let Some(unrest) = world.unrest_of_photos(store).filter(|_| !device.is_revoked) {
+            return Some(format!("device {number}: {unrest}"));
         }
         let spaces = if device.is_revoked { &[][..] } else { &device.spaces[..] };
         for (space, head) in heads.iter().filter(|(space, _)| spaces.contains(space)) {
@@ -228,6 +235,7 @@ pub(super) fn after_calm(world: &mut World) -> Checked {
     world.check(RECORDED, |world| nothing_recorded_is_lost(world, &replay))?;
     world.check(VIEWS, |world| views_equal_a_replay(world, &replay))?;
     world.check(NONSENSE, |world| nonsense_keeps_nothing_back(world, &replay))?;
+    world.check(PHOTOS_THERE, |world| world.photos_are_at_the_relay())?;
     if world.random.one_in(6) {
         world.check(ORDER, |world| order_makes_no_difference(world, &replay))?;
     }
@@ -565,7 +573,8 @@ pub(super) fn fresh_diff_is_empty(world: &World) -> Checked {
         let Some(end) = &link.device_end else { continue };
         let progress = end.link.progress();
         let (batches, len) = (progress.up.batches + progress.down.batches, link.up.len + link.down.len);
-        if batches > 0 || len > FRESH_LEN_MAX {
+        // A thumbnail that nobody has is asked for again.
+        if batches > 0 || (len > FRESH_LEN_MAX && !world.has_photos()) {
             return broken(FRESH, format!("device {number}: {batches} batches, {len} bytes"));
         }
     }

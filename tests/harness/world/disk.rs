@@ -204,10 +204,12 @@ impl Disk {
 
     /// Whether every commit is on the disk. A commit is in the write-ahead log; what a checkpoint that
     /// failed left half done in the database is done again from there. And what a failed operation left
-    /// half done in the log belongs to no commit, until the next that succeeds.
+    /// half done in the log belongs to no commit, until the next that succeeds. Of attachments that come
+    /// nothing is promised: what a power cut takes of them comes again.
     pub(crate) fn is_synced(&self) -> bool {
         let state = lock(&self.state);
-        let mut logs = state.files.iter().filter(|(name, _)| name.ends_with("-wal"));
+        let is_log = |name: &str| name.ends_with("-wal") && !name.ends_with("-attachments-wal");
+        let mut logs = state.files.iter().filter(|(name, _)| is_log(name));
         state.is_doubtful || logs.all(|(_, file)| file.is_synced())
     }
 

@@ -38,11 +38,13 @@ pub enum Double {
     RelayForgetsSyncs,
     /// So do the phones' disks.
     PhonesForgetSyncs,
+    /// An attachment is acknowledged when a part of it is there.
+    PhotoAckedEarly,
 }
 
 impl Double {
     /// Every wrong one.
-    pub const WRONG: [Self; 16] = [
+    pub const WRONG: [Self; 17] = [
         Self::AckBeforeCommit,
         Self::NeverAppended,
         Self::CursorOffByOne,
@@ -59,5 +61,6 @@ impl Double {
         Self::TokenRolledBack,
         Self::RelayForgetsSyncs,
         Self::PhonesForgetSyncs,
+        Self::PhotoAckedEarly,
     ];
 }

@@ -3,7 +3,7 @@
 use barid_core::control::Verdict;
 use barid_core::engine::{Link, LinkInput};
 use barid_core::limits::LINK_IDLE_MS_MAX;
-use barid_core::protocol::{AttachmentRefusal, CloseCode, RelayInput, RelayOutput};
+use barid_core::protocol::{CloseCode, RelayInput, RelayOutput};
 use barid_server::log::LogError;
 
 use super::relay::{Answer, RelayEnd};
@@ -228,7 +228,11 @@ impl World {
                 return Ok(());
             }
             if let Some(input) = input {
+                let is_opened = matches!(input, RelayInput::Opened(_));
                 end.session.handle(input, self.relay.clock.now());
+                if is_opened {
+                    self.seek(&mut end);
+                }
             }
             self.links.get_mut(&id).expect("it is there").relay_end = Some(end);
         }
@@ -293,14 +297,9 @@ impl World {
                 let read = self.relay.read_control(space, position, after, len_max);
                 Some(self.or_failed(read, RelayInput::Close(CloseCode::Failed))?)
             }
-            RelayOutput::AttachmentOffered { space, hash, .. }
-            | RelayOutput::AttachmentPiece { space, hash, .. } => {
-                let refusal = AttachmentRefusal::NotNow;
-                Some(RelayInput::AttachmentRefused { space, hash, refusal })
-            }
-            RelayOutput::AttachmentWanted { space, hash, .. } => {
-                Some(RelayInput::AttachmentLacking { space, hash })
-            }
+            output @ (RelayOutput::AttachmentOffered { .. }
+            | RelayOutput::AttachmentPiece { .. }
+            | RelayOutput::AttachmentWanted { .. }) => Some(self.shelve(output)),
             RelayOutput::WakeAt(at) => {
                 end.wake_at = Some(at);
                 None

@@ -25,6 +25,7 @@ use rusqlite::Connection;
 use super::clock::NodeClock;
 use super::disk::{Disk, End, Image};
 use super::double::Double;
+use super::photos::Blobs;
 use super::random::Random;
 use super::template;
 
@@ -101,6 +102,9 @@ pub(crate) struct Relay {
     pub(crate) held_already: u64,
     /// The rows derived from the log, kept up to date as the log grows.
     pub(crate) views: Store,
+    /// Attachments; and those that are in the copy of its folder.
+    pub(crate) blobs: Blobs,
+    blobs_backup: Blobs,
 }
 
 impl Relay {
@@ -128,6 +132,8 @@ impl Relay {
             double,
             stash: BTreeMap::new(),
             held_already: 0,
+            blobs: Blobs::default(),
+            blobs_backup: Blobs::default(),
         };
         relay.start().expect("the log opens");
         let running = relay.running.as_mut().expect("it was just started");
@@ -164,11 +170,13 @@ impl Relay {
         self.disk.die(end, random);
         self.running = None;
         self.disk.settle();
+        self.blobs.kill(random);
     }
 
     /// Copies its folder.
     pub(crate) fn back_up(&mut self) {
         self.backup = Some(self.disk.image());
+        self.blobs_backup = self.blobs.clone();
     }
 
     /// Kills it and copies the older folder back; with another log id, or with the old one. `None` if
@@ -177,6 +185,7 @@ impl Relay {
         let image = self.backup.clone()?;
         self.kill(End::Killed, random);
         self.disk.put_back(&image);
+        self.blobs = self.blobs_backup.clone();
         let is_renamed = random.one_in(2);
         if is_renamed {
             name(&self.disk.path(LOG), random);

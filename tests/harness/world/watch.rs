@@ -7,6 +7,7 @@ use super::{Violation, World, checks, coverage};
 
 const PUSH: u8 = 0x10;
 const ACCEPTED: u8 = 0x11;
+const HOLDS: u8 = 0x41;
 const BATCH: u8 = 0x18;
 const REACHED: u8 = 0x19;
 
@@ -52,6 +53,7 @@ impl World {
                 self.check(checks::STANDS, |world| checks::stands(world, &batch))?;
                 self.check(checks::ERASED, |world| checks::nothing_erased_is_sent(world, &batch))
             }
+            Some(&HOLDS) => self.check(checks::PHOTO_WHOLE, |world| world.watch_held(link, frame)),
             Some(&(ACCEPTED | REACHED)) => self.observe(checks::commit_is_durable),
             _ => Ok(()),
         }

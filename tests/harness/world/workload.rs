@@ -19,10 +19,10 @@ const CONTESTED: [&str; 4] = ["operational_state", "persons_total", "title", "pr
 
 /// What one write did.
 #[derive(Debug, Default)]
-struct Done {
-    records: BTreeSet<RecordKey>,
+pub(super) struct Done {
+    pub(super) records: BTreeSet<RecordKey>,
     tracks: Vec<(SpaceId, RecordId, RecordId)>,
-    names: Vec<&'static str>,
+    pub(super) names: Vec<&'static str>,
 }
 
 impl World {
@@ -75,7 +75,7 @@ impl World {
     }
 
     /// From now on these are recorded.
-    fn remember(&mut self, number: usize, store: &Store, done: &Done) -> Result<(), Violation> {
+    pub(super) fn remember(&mut self, number: usize, store: &Store, done: &Done) -> Result<(), Violation> {
         let key = self.devices[number].identity.device();
         done.names.iter().for_each(|name| self.coverage.count(name));
         // Nothing is promised of what it writes from now on.

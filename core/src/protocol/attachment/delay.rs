@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::AttachmentName;
+use crate::attachment::AttachmentName;
 use crate::clock::Timestamp;
 use crate::limits::{OFFER_AGAIN_MS_MIN, RETRY_DELAY_MS_MAX};
 

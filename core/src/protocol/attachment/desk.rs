@@ -10,7 +10,8 @@ use super::super::close::CloseCode;
 use super::super::message::Message;
 use super::super::relay::RelayOutput;
 use super::super::window::Window;
-use super::{AttachmentName, AttachmentRefusal, piece_len};
+use super::piece_len;
+use crate::attachment::{AttachmentName, AttachmentRefusal};
 use crate::clock::Timestamp;
 use crate::id::{AttachmentHash, SpaceId};
 use crate::limits::{

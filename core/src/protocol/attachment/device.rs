@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use super::super::device::DeviceOutput;
+use super::AttachmentProgress;
 use super::give::Giving;
 use super::take::Taking;
-use super::{AttachmentFetch, AttachmentKept, AttachmentName, AttachmentOffer, AttachmentProgress};
+use crate::attachment::{AttachmentFetch, AttachmentKept, AttachmentName, AttachmentOffer};
 use crate::clock::Timestamp;
 use crate::id::SpaceId;
 
@@ -43,16 +44,17 @@ impl Attachments {
         offers: Vec<AttachmentOffer>,
         fetches: Vec<AttachmentFetch>,
         place: impl Fn(SpaceId) -> Option<u8>,
+        now: Timestamp,
         outputs: &mut VecDeque<DeviceOutput>,
     ) {
         if !std::mem::take(&mut self.asked) {
             return;
         }
         for offer in offers {
-            self.giving.offer(offer, place(offer.space), outputs);
+            self.giving.offer(offer, place(offer.space), now, outputs);
         }
         for fetch in fetches {
-            self.taking.fetch(fetch, place(fetch.space), outputs);
+            self.taking.fetch(fetch, place(fetch.space), now, outputs);
         }
     }
 

@@ -6,9 +6,10 @@ use super::super::device::DeviceOutput;
 use super::super::message::Message;
 use super::super::window::Window;
 use super::delay::PutOff;
-use super::{AttachmentName, AttachmentOffer, AttachmentProgress, AttachmentRefusal, piece_len};
+use super::{AttachmentProgress, piece_len};
+use crate::attachment::{AttachmentName, AttachmentOffer, AttachmentRefusal};
 use crate::clock::Timestamp;
-use crate::limits::{ATTACHMENT_HARMED_MAX, ATTACHMENT_OFFERS_MAX};
+use crate::limits::{ATTACHMENT_ANSWER_MS_MAX, ATTACHMENT_HARMED_MAX, ATTACHMENT_OFFERS_MAX};
 
 /// Thumbnails first, and then in the order in which they were given.
 type Turn = (bool, u64);
@@ -37,6 +38,8 @@ struct Offered {
     /// The relay does not hold what was thought: when all is answered, it goes on from here.
     resume_at: Option<u64>,
     resumed: u32,
+    /// When the relay last said something of it.
+    heard: Timestamp,
 }
 
 impl Giving {
@@ -65,6 +68,7 @@ impl Giving {
         &mut self,
         offer: AttachmentOffer,
         place: Option<u8>,
+        now: Timestamp,
         outputs: &mut VecDeque<DeviceOutput>,
     ) {
         let name = (offer.space, offer.hash);
@@ -85,6 +89,7 @@ impl Giving {
             on_their_way: VecDeque::new(),
             resume_at: None,
             resumed: 0,
+            heard: now,
         };
         self.offered.insert(name, offered);
         let message = Message::Offer { space: place, hash: offer.hash, len: offer.len };
@@ -101,6 +106,7 @@ impl Giving {
         outputs: &mut VecDeque<DeviceOutput>,
     ) -> bool {
         let Some(offered) = self.offered.get_mut(&name) else { return false };
+        offered.heard = now;
         let (space, hash) = name;
         let end = offered.on_their_way.pop_front();
         if end.is_some() {
@@ -134,6 +140,7 @@ impl Giving {
         outputs: &mut VecDeque<DeviceOutput>,
     ) {
         let Some(offered) = self.offered.get_mut(&name) else { return };
+        offered.heard = now;
         if offered.on_their_way.pop_front().is_some() {
             self.window.answered(&name, now);
         }
@@ -187,6 +194,9 @@ impl Giving {
             return self.leave(name, false, now);
         };
         let end = offset + bytes.len() as u64;
+        if offered.on_their_way.is_empty() {
+            offered.heard = now;
+        }
         offered.next = Some(end);
         offered.on_their_way.push_back(end);
         self.window.sent(name, bytes.len(), now);
@@ -200,16 +210,28 @@ impl Giving {
     }
 
     pub(in crate::protocol) fn deadline(&self) -> Option<Timestamp> {
-        self.put_off.deadline()
+        let waiting = self.offered.values().filter(|offered| offered.waits());
+        let given_up = waiting.map(|offered| offered.heard.plus_millis(ATTACHMENT_ANSWER_MS_MAX)).min();
+        self.put_off.deadline().into_iter().chain(given_up).min()
     }
 
     /// Whether something that was put off may be offered again.
     pub(in crate::protocol) fn tick(&mut self, now: Timestamp) -> bool {
-        self.put_off.tick(now)
+        // An answer that does not come was harmed on its way, as was what it answers.
+        let is_late = |offered: &Offered| {
+            offered.waits() && now.millis_since(offered.heard) >= ATTACHMENT_ANSWER_MS_MAX
+        };
+        let late: Vec<AttachmentName> =
+            self.offered.iter().filter(|(_, offered)| is_late(offered)).map(|(name, _)| *name).collect();
+        late.iter().for_each(|name| self.leave(*name, true, now));
+        self.put_off.tick(now) || !late.is_empty()
     }
 
     pub(in crate::protocol) fn set_time(&mut self, now: Timestamp) {
         self.put_off.set_time(now);
+        for offered in self.offered.values_mut() {
+            offered.heard = offered.heard.min(now);
+        }
     }
 
     fn leave(&mut self, name: AttachmentName, is_for_now: bool, now: Timestamp) {
@@ -231,6 +253,11 @@ impl Giving {
 }
 
 impl Offered {
+    /// The relay owes an answer.
+    fn waits(&self) -> bool {
+        self.next.is_none() || !self.on_their_way.is_empty()
+    }
+
     fn may_go(&self) -> bool {
         self.resume_at.is_none() && self.left().is_some()
     }

@@ -4,10 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::super::device::DeviceOutput;
 use super::super::message::Message;
+use super::AttachmentProgress;
 use super::delay::PutOff;
-use super::{AttachmentFetch, AttachmentKept, AttachmentName, AttachmentProgress};
+use crate::attachment::{AttachmentFetch, AttachmentKept, AttachmentName};
 use crate::clock::Timestamp;
-use crate::limits::{ATTACHMENT_FETCHES_MAX, ATTACHMENT_HARMED_MAX, ATTACHMENT_LEN_MAX, ATTACHMENT_LINK_MAX};
+use crate::limits::{
+    ATTACHMENT_ANSWER_MS_MAX, ATTACHMENT_FETCHES_MAX, ATTACHMENT_HARMED_MAX, ATTACHMENT_LEN_MAX,
+    ATTACHMENT_LINK_MAX,
+};
 
 #[derive(Debug, Default)]
 pub(in crate::protocol) struct Taking {
@@ -22,6 +26,8 @@ struct Fetched {
     /// What comes next.
     next: u64,
     harmed: u32,
+    /// When something of it last came.
+    heard: Timestamp,
 }
 
 impl Taking {
@@ -40,6 +46,7 @@ impl Taking {
         &mut self,
         fetch: AttachmentFetch,
         place: Option<u8>,
+        now: Timestamp,
         outputs: &mut VecDeque<DeviceOutput>,
     ) {
         let name = (fetch.space, fetch.hash);
@@ -47,7 +54,7 @@ impl Taking {
             return;
         }
         let Some(place) = place else { return self.put_off.for_good(name) };
-        self.fetched.insert(name, Fetched { place, next: fetch.held, harmed: 0 });
+        self.fetched.insert(name, Fetched { place, next: fetch.held, harmed: 0, heard: now });
         say_fetch(place, name, fetch.held, outputs);
     }
 
@@ -58,6 +65,7 @@ impl Taking {
         name: AttachmentName,
         (len, offset): (u64, u64),
         bytes: Vec<u8>,
+        now: Timestamp,
         outputs: &mut VecDeque<DeviceOutput>,
     ) {
         let end = offset.checked_add(bytes.len() as u64);
@@ -73,6 +81,7 @@ impl Taking {
             return say_got(place, name, held, outputs);
         };
         fetched.next += bytes.len() as u64;
+        fetched.heard = now;
         let (space, hash) = name;
         outputs.push_back(DeviceOutput::AttachmentCame { space, hash, len, offset, bytes });
     }
@@ -141,16 +150,25 @@ impl Taking {
     }
 
     pub(in crate::protocol) fn deadline(&self) -> Option<Timestamp> {
-        self.put_off.deadline()
+        let heard = self.fetched.values().map(|fetched| fetched.heard).min();
+        let given_up = heard.map(|heard| heard.plus_millis(ATTACHMENT_ANSWER_MS_MAX));
+        self.put_off.deadline().into_iter().chain(given_up).min()
     }
 
     /// Whether something that was lacking may be asked for again.
     pub(in crate::protocol) fn tick(&mut self, now: Timestamp) -> bool {
-        self.put_off.tick(now)
+        let is_late = |fetched: &Fetched| now.millis_since(fetched.heard) >= ATTACHMENT_ANSWER_MS_MAX;
+        let late: Vec<AttachmentName> =
+            self.fetched.iter().filter(|(_, fetched)| is_late(fetched)).map(|(name, _)| *name).collect();
+        late.iter().for_each(|name| self.lacks(*name, now));
+        self.put_off.tick(now) || !late.is_empty()
     }
 
     pub(in crate::protocol) fn set_time(&mut self, now: Timestamp) {
         self.put_off.set_time(now);
+        for fetched in self.fetched.values_mut() {
+            fetched.heard = fetched.heard.min(now);
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! The bytes of a message. A frame is a type byte and a payload. Reading is strict: exactly the bytes
 //! that writing makes are read, so a message has one form only. `core/PROTOCOL.md` lists every byte.
 
-use super::super::attachment::AttachmentRefusal;
 use super::super::close::CloseCode;
 use super::{
     CursorClaim, DecodeError, Enrol, Enrolled, Enrolment, Hello, Message, Open, Proof, SpaceState, Standing,
     Versions, Welcome,
 };
+use crate::attachment::AttachmentRefusal;
 use crate::batch::Lane;
 use crate::codec::{Reader, put_varint};
 use crate::control::{QuarantineReason, RefuseReason, RetryReason, Verdict};

@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use super::super::message::{Message, Versions};
 use super::super::{
-    CloseCode, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, EnrolInput, EnrolOutput,
-    EnrolSession, EnrolSessionConfig, Enrolment, OpenedSpace, RelayInput, RelayOutput, RelaySession,
-    RelaySessionConfig,
+    AttachmentRefusal, CloseCode, DeviceInput, DeviceOutput, DeviceSession, DeviceSessionConfig, EnrolInput,
+    EnrolOutput, EnrolSession, EnrolSessionConfig, Enrolment, OpenedSpace, RelayInput, RelayOutput,
+    RelaySession, RelaySessionConfig,
 };
 use super::world::at;
 use crate::batch::Lane;
 use crate::control::{QuarantineReason, RefuseReason, RetryReason, Verdict};
 use crate::examples::check_hex;
-use crate::id::{BatchId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
+use crate::id::{AttachmentHash, BatchId, Incarnation, LogDigest, LogId, OrganisationId, SpaceId};
 use crate::identity::Identity;
 use crate::position::{Cursor, OwnChain, QuarantineDigest, SpacePosition};
 
@@ -31,6 +31,10 @@ fn chain(seq: u64, batch: u8) -> OwnChain {
 }
 
 fn device() -> DeviceSession {
+    DeviceSession::speaking(FIRST, config(), at(0))
+}
+
+fn config() -> DeviceSessionConfig {
     let position = SpacePosition {
         space: SPACE,
         cursor: Some(Cursor {
@@ -41,20 +45,22 @@ fn device() -> DeviceSession {
         own: vec![chain(12, 10)],
         quarantined: QuarantineDigest::default(),
     };
-    let config = DeviceSessionConfig {
+    DeviceSessionConfig {
         identity: Arc::new(Identity::from_seed([1; 32])),
         relay: Identity::from_seed([5; 32]).device(),
         nonce: [7; 16],
         incarnation: Incarnation::from_bytes([2; 8]),
         spaces: vec![position],
         unsent: 7,
-    };
-    DeviceSession::speaking(FIRST, config, at(0))
+    }
 }
 
 fn relay() -> RelaySession {
-    let identity = Arc::new(Identity::from_seed([5; 32]));
-    RelaySession::speaking(FIRST, RelaySessionConfig { identity, nonce: [8; 16] }, at(0))
+    RelaySession::speaking(FIRST, relay_config(), at(0))
+}
+
+fn relay_config() -> RelaySessionConfig {
+    RelaySessionConfig { identity: Arc::new(Identity::from_seed([5; 32])), nonce: [8; 16] }
 }
 
 fn sent_by_device(session: &mut DeviceSession, input: Option<DeviceInput>) -> Vec<u8> {
@@ -176,6 +182,40 @@ fn the_small_frames_are_as_the_page_says() {
 }
 
 #[test]
+fn the_frames_of_attachments_are_as_the_page_says() {
+    let (space, hash) = (0, AttachmentHash::from_bytes([15; 32]));
+    for (name, message) in [
+        ("frame-offer", Message::Offer { space, hash, len: 300_000 }),
+        ("frame-holds", Message::Holds { space, hash, held: 1_000, head: 321 }),
+        ("frame-piece", Message::Piece { space, hash, offset: 1_000, bytes: vec![0xaa, 0xbb] }),
+        ("frame-not-wanted", Message::NotWanted { space, hash, refusal: AttachmentRefusal::Full }),
+        ("frame-fetch", Message::Fetch { space, hash, offset: 1_000 }),
+        ("frame-bytes", Message::Bytes { space, hash, len: 300_000, offset: 1_000, bytes: vec![0xaa, 0xbb] }),
+        ("frame-got", Message::Got { space, hash, held: 1_002 }),
+        ("frame-lacks", Message::Lacks { space, hash }),
+        ("frame-sought", Message::Sought { space, hashes: vec![hash] }),
+    ] {
+        check_hex(name, &message.encode());
+        assert_eq!(Message::decode(&message.encode()), Ok(message));
+    }
+    let mut device = DeviceSession::new(config(), at(0));
+    check_hex("frame-hello-2", &sent_by_device(&mut device, None));
+}
+
+#[test]
+fn a_link_of_the_first_version_is_agreed_on_by_a_newer_end_of_either_side() {
+    for (mut device, mut relay) in
+        [(device(), RelaySession::new(relay_config(), at(0))), (DeviceSession::new(config(), at(0)), relay())]
+    {
+        let hello = sent_by_device(&mut device, None);
+        let welcome = sent_by_relay(&mut relay, RelayInput::Frame(hello)).unwrap();
+        assert!(matches!(Message::decode(&welcome), Ok(Message::Welcome(welcome)) if welcome.version == 1));
+        let proof = sent_by_device(&mut device, Some(DeviceInput::Frame(welcome)));
+        assert!(matches!(Message::decode(&proof), Ok(Message::Proof(_))));
+    }
+}
+
+#[test]
 fn the_page_names_every_code_and_reason() {
     let page = include_str!("../../../PROTOCOL.md");
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| ")).collect();
@@ -185,6 +225,7 @@ fn the_page_names_every_code_and_reason() {
     }
     let is_row = |code: u8| rows.iter().any(|line| line.starts_with(&format!("| {code} | ")));
     let codes = RetryReason::ALL.iter().map(|reason| reason.code());
+    let codes = codes.chain(AttachmentRefusal::ALL.iter().map(|reason| reason.code()));
     let codes = codes.chain(QuarantineReason::ALL.iter().map(|reason| reason.code()));
     assert!(codes.chain(RefuseReason::ALL.iter().map(|reason| reason.code())).all(is_row));
 }

@@ -1,0 +1,290 @@
+//! What records mention is noted, so that thumbnails come by themselves, whoever watches a record hears of
+//! its pictures, and what belongs to nothing any more goes.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::super::error::StoreError;
+use super::super::observe::{Changed, TRACK};
+use super::super::schema::Durability;
+use super::super::{Inner, meta, set_meta};
+use super::album::{Album, find, set_state, want};
+use super::bytes::drop_runs;
+use super::{Attachments, State, mentions};
+use crate::attachment::Mention;
+use crate::id::{AttachmentHash, RecordId, SpaceId};
+use crate::model::value::fields_from_cbor;
+
+/// In a database beside which there is no file of attachments: no record changed up to this revision
+/// mentions any.
+const NONE_UP_TO: &str = "attachments_none_up_to";
+
+/// How far that is moved on at least: it costs a commit.
+const NONE_STEP: i64 = 1_000;
+
+/// What one record mentions now; nothing if it is gone.
+#[derive(Debug)]
+pub(super) struct Noting {
+    changed: Changed,
+    mentions: Vec<Mention>,
+    /// It was erased: what only it mentioned goes at once.
+    is_erased: bool,
+}
+
+impl Inner {
+    /// Notes what a commit changed of what records mention: reads the database as it is then. What cannot
+    /// be noted now is made up for when the file is opened next.
+    pub(in crate::store) fn note_attachments(
+        &self,
+        connection: &Connection,
+        changed: &[Changed],
+        mentioning: &[i64],
+        revision: i64,
+    ) {
+        let is_there = self.attachments.is_there.load(Ordering::Acquire);
+        if !self.keeps_attachments() || (mentioning.is_empty() && !is_there) {
+            return;
+        }
+        let noted = self.notings(connection, changed, mentioning).and_then(|notings| {
+            if notings.is_empty() {
+                return Ok(());
+            }
+            self.with_album(|album| album.note(&notings, revision))?;
+            self.attachments.remember(&notings);
+            self.attachments.changed();
+            Ok(())
+        });
+        if let Err(error) = noted {
+            tracing::error!(error = &error as &dyn std::error::Error, "what is attached was not noted");
+            *self.attachments.lock() = None;
+        }
+    }
+
+    /// What is to be noted of a commit: of records that mention something now, or did before.
+    fn notings(
+        &self,
+        connection: &Connection,
+        changed: &[Changed],
+        mentioning: &[i64],
+    ) -> Result<Vec<Noting>, StoreError> {
+        let mut notings = Vec::new();
+        for row in mentioning {
+            notings.extend(read_row(connection, *row)?);
+        }
+        for changed in self.attachments.that_did_mention(changed) {
+            if notings.iter().any(|noting: &Noting| noting.changed == *changed) {
+                continue;
+            }
+            let sql = "SELECT r.id FROM record r JOIN space s ON s.id = r.space
+                WHERE s.space = ?1 AND r.kind = ?2 AND r.record = ?3";
+            let names = (changed.space.as_bytes(), &changed.kind, changed.id.as_bytes());
+            let row: Option<i64> =
+                connection.prepare_cached(sql)?.query_row(names, |row| row.get(0)).optional()?;
+            let read = row.map(|row| read_row(connection, row)).transpose()?.flatten();
+            notings.push(read.unwrap_or_else(|| Noting {
+                is_erased: self.membership(changed.space).is_erased(&changed.kind, changed.id),
+                changed: changed.clone(),
+                mentions: Vec::new(),
+            }));
+        }
+        Ok(notings)
+    }
+
+    /// Notes what was changed since the file was written last.
+    pub(super) fn catch_up(&self, album: &mut Album) -> Result<(), StoreError> {
+        if self.config.path.is_none() {
+            return Ok(());
+        }
+        let noted = album.noted()?;
+        let (mut notings, revision) = self.read(|connection| {
+            let revision = newest(connection)?;
+            // An older database than the one that was noted of may be another in everything.
+            let after = if noted > revision { 0 } else { noted };
+            Ok::<_, StoreError>((mentioning_after(connection, after)?, revision))
+        })?;
+        let mut gone = Vec::new();
+        for (space, record) in &album.mentioning()? {
+            let membership = self.membership(*space);
+            if membership.has_erasures() {
+                for (kind, _) in membership.erasures().filter(|(_, erased)| erased == record) {
+                    let changed = Changed { space: *space, kind: kind.to_owned(), id: *record };
+                    gone.push(Noting { changed, mentions: Vec::new(), is_erased: true });
+                }
+            }
+        }
+        if noted != revision || !gone.is_empty() {
+            notings.extend(gone);
+            album.note(&notings, revision)?;
+            self.attachments.remember(&notings);
+        }
+        album.forget_unmentioned()
+    }
+
+    /// Looks whether any record mentions an attachment, though there is no file of them.
+    pub(super) fn look_for_mentions(&self) -> Result<(), StoreError> {
+        if self.config.path.is_none() {
+            return Ok(());
+        }
+        let (is_any, upto, after) = self.read(|connection| {
+            let after = meta(connection, NONE_UP_TO)?.and_then(|bytes| bytes.try_into().ok());
+            let after = after.map_or(0, i64::from_be_bytes);
+            let upto = newest(connection)?;
+            let after = if after > upto { 0 } else { after };
+            let is_any = upto > after && !mentioning_after(connection, after)?.is_empty();
+            Ok::<_, StoreError>((is_any, upto, after))
+        })?;
+        if is_any {
+            return self.with_album(|_| Ok(()));
+        }
+        if upto - after >= NONE_STEP {
+            self.transaction(|writing| {
+                Ok::<_, StoreError>(set_meta(writing.transaction, NONE_UP_TO, &upto.to_be_bytes())?)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Attachments {
+    /// Those of the changed records that mentioned something before.
+    fn that_did_mention<'a>(&self, changed: &'a [Changed]) -> Vec<&'a Changed> {
+        let mentioning = self.mentioning.read().unwrap_or_else(PoisonError::into_inner);
+        let did = |changed: &&Changed| mentioning.contains(&(changed.space, changed.id));
+        changed.iter().filter(|changed| changed.kind != TRACK).filter(did).collect()
+    }
+
+    fn remember(&self, notings: &[Noting]) {
+        let mut mentioning = self.mentioning.write().unwrap_or_else(PoisonError::into_inner);
+        for Noting { changed, mentions, .. } in notings {
+            let name = (changed.space, changed.id);
+            if mentions.is_empty() {
+                mentioning.remove(&name);
+            } else {
+                mentioning.insert(name);
+            }
+        }
+    }
+}
+
+fn newest(connection: &Connection) -> Result<i64, StoreError> {
+    let sql = "SELECT coalesce(max(revision), 0) FROM record";
+    Ok(connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// Records changed after a revision that mention something.
+fn mentioning_after(connection: &Connection, after: i64) -> Result<Vec<Noting>, StoreError> {
+    let sql = "SELECT id FROM record WHERE revision > ?1 AND instr(fields, CAST('attachment/' AS BLOB)) > 0";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map([after], |row| row.get(0))?;
+    let rows: Vec<i64> = rows.collect::<Result<_, _>>()?;
+    let notings = rows.into_iter().filter_map(|row| read_row(connection, row).transpose());
+    let notings: Vec<Noting> = notings.collect::<Result<_, _>>()?;
+    Ok(notings.into_iter().filter(|noting| !noting.mentions.is_empty()).collect())
+}
+
+fn read_row(connection: &Connection, row: i64) -> Result<Option<Noting>, StoreError> {
+    let sql = "SELECT s.space, r.kind, r.record, r.fields FROM record r JOIN space s ON s.id = r.space
+        WHERE r.id = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query([row])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let fields = fields_from_cbor(row.get_ref(3)?.as_bytes().map_err(rusqlite::Error::from)?);
+    let fields = fields.map_err(|_| StoreError::Unreadable("a record's fields"))?;
+    let space = SpaceId::from_bytes(row.get(0)?);
+    let changed = Changed { space, kind: row.get(1)?, id: RecordId::from_bytes(row.get(2)?) };
+    Ok(Some(Noting { changed, mentions: mentions(&fields).collect(), is_erased: false }))
+}
+
+impl Album {
+    fn noted(&self) -> Result<i64, StoreError> {
+        let sql = "SELECT coalesce((SELECT value FROM meta WHERE key = 'revision'), 0)";
+        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    }
+
+    /// Notes what records mention now.
+    fn note(&mut self, notings: &[Noting], revision: i64) -> Result<(), StoreError> {
+        let has_erased = notings.iter().any(|noting| noting.is_erased);
+        let durability = if has_erased { Durability::Full } else { Durability::Relaxed };
+        self.transaction(durability, |connection| {
+            notings.iter().try_for_each(|noting| note_one(connection, noting))?;
+            let sql = "INSERT INTO meta (key, value) VALUES ('revision', ?1)
+                ON CONFLICT DO UPDATE SET value = ?1";
+            connection.prepare_cached(sql)?.execute([revision])?;
+            Ok(())
+        })?;
+        if has_erased {
+            super::super::erase::empty_log(&self.connection);
+            self.give_room_back();
+        }
+        Ok(())
+    }
+
+    /// Drops what was to be attached when the program ended, and is not.
+    fn forget_unmentioned(&mut self) -> Result<(), StoreError> {
+        self.transaction(Durability::Relaxed, |connection| {
+            let sql = "SELECT id, space, hash FROM attachment WHERE state = 4";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| {
+                let name = (SpaceId::from_bytes(row.get(1)?), AttachmentHash::from_bytes(row.get(2)?));
+                Ok((row.get::<_, i64>(0)?, name))
+            })?;
+            for (id, name) in rows.collect::<Result<Vec<_>, _>>()? {
+                if is_mentioned(connection, name)? {
+                    set_state(connection, name, State::Attaching, State::ToSend)?;
+                } else {
+                    forget(connection, id)?;
+                }
+            }
+            Ok(())
+        })
+    }
+}
+
+fn is_mentioned(
+    connection: &Connection,
+    (space, hash): (SpaceId, AttachmentHash),
+) -> Result<bool, StoreError> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM mention WHERE space = ?1 AND hash = ?2)";
+    let names = (space.as_bytes(), hash.as_bytes());
+    Ok(connection.prepare_cached(sql)?.query_row(names, |row| row.get(0))?)
+}
+
+fn forget(connection: &Connection, id: i64) -> Result<(), StoreError> {
+    drop_runs(connection, id)?;
+    connection.prepare_cached("DELETE FROM attachment WHERE id = ?1")?.execute([id])?;
+    Ok(())
+}
+
+fn note_one(connection: &Connection, noting: &Noting) -> Result<(), StoreError> {
+    let Changed { space, kind, id } = &noting.changed;
+    let sql = "DELETE FROM mention WHERE space = ?1 AND kind = ?2 AND record = ?3 RETURNING hash";
+    let mut statement = connection.prepare_cached(sql)?;
+    let before = statement
+        .query_map((space.as_bytes(), kind, id.as_bytes()), |row| row.get(0).map(AttachmentHash::from_bytes))?
+        .collect::<Result<Vec<_>, _>>()?;
+    for mention in &noting.mentions {
+        let thumbnail = mention.thumbnail.map(|(hash, _)| hash);
+        for hash in [Some(mention.hash), thumbnail].into_iter().flatten() {
+            let sql = "INSERT OR IGNORE INTO mention (space, kind, record, hash) VALUES (?1, ?2, ?3, ?4)";
+            let values = (space.as_bytes(), kind, id.as_bytes(), hash.as_bytes());
+            connection.prepare_cached(sql)?.execute(values)?;
+            set_state(connection, (*space, hash), State::Attaching, State::ToSend)?;
+        }
+        // Small, and what a list shows: they come without being asked for.
+        if let Some((hash, len)) = mention.thumbnail
+            && find(connection, (*space, hash))?.is_none()
+        {
+            want(connection, (*space, hash), len, true)?;
+        }
+    }
+    for hash in before.into_iter().filter(|_| noting.is_erased) {
+        if !is_mentioned(connection, (*space, hash))?
+            && let Some(found) = find(connection, (*space, hash))?
+        {
+            forget(connection, found.id)?;
+        }
+    }
+    Ok(())
+}
