@@ -18,6 +18,10 @@ use crate::limits::{
     ATTACHMENT_LEN_MAX, ATTACHMENT_LINK_MAX, ATTACHMENT_SOUGHT_MAX, ATTACHMENT_UNTAKEN_LEN_MAX,
 };
 
+/// Offers of one attachment that wait for an answer, at most: a device whose offer was not answered for
+/// long makes another.
+const OFFERED_AGAIN_MAX: usize = 8;
+
 #[derive(Debug)]
 pub(in crate::protocol) struct Desk {
     offered: BTreeMap<AttachmentName, Offered>,
@@ -79,8 +83,8 @@ impl Desk {
         }
         let offered = self.offered.entry(name);
         let offered = offered.or_insert_with(|| Offered { place, unanswered: VecDeque::new() });
-        if offered.unanswered.contains(&0) {
-            return Err(CloseCode::Unexpected);
+        if offered.unanswered.iter().filter(|len| **len == 0).count() >= OFFERED_AGAIN_MAX {
+            return Err(CloseCode::Overrun);
         }
         offered.unanswered.push_back(0);
         outputs.push_back(RelayOutput::AttachmentOffered { space: name.0, hash: name.1, len });

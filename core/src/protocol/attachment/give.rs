@@ -72,7 +72,10 @@ impl Giving {
         outputs: &mut VecDeque<DeviceOutput>,
     ) {
         let name = (offer.space, offer.hash);
-        if self.offered.contains_key(&name) || self.room() == 0 {
+        // Long ones leave room for thumbnails that come later.
+        let originals = self.turns.keys().filter(|(is_original, _)| *is_original).count();
+        let is_full = self.room() == 0 || (!offer.is_thumbnail && originals >= ATTACHMENT_OFFERS_MAX / 2);
+        if self.offered.contains_key(&name) || is_full {
             return;
         }
         let Some(place) = place else {

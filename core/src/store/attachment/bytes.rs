@@ -135,8 +135,14 @@ impl Album {
 
     /// Gives free pages back to the disk.
     pub(super) fn give_room_back(&self) {
-        let given = self.connection.execute_batch("PRAGMA incremental_vacuum");
-        if let Err(error) = given {
+        // It gives one page a step.
+        let give = || -> Result<(), rusqlite::Error> {
+            let mut statement = self.connection.prepare("PRAGMA incremental_vacuum")?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
+            Ok(())
+        };
+        if let Err(error) = give() {
             tracing::warn!(error = &error as &dyn std::error::Error, "no room was given back");
         }
     }
