@@ -21,7 +21,7 @@ const CONTESTED: [&str; 4] = ["operational_state", "persons_total", "title", "pr
 #[derive(Debug, Default)]
 pub(super) struct Done {
     pub(super) records: BTreeSet<RecordKey>,
-    tracks: Vec<(SpaceId, RecordId, RecordId)>,
+    pub(super) tracks: Vec<(SpaceId, RecordId, RecordId)>,
     pub(super) names: Vec<&'static str>,
 }
 
