@@ -70,10 +70,12 @@ impl Desk {
         outputs: &mut VecDeque<RelayOutput>,
     ) -> Result<(), CloseCode> {
         if is_restricted {
-            return Ok(say_not_wanted(place, name, AttachmentRefusal::NotPermitted, outputs));
+            say_not_wanted(place, name, AttachmentRefusal::NotPermitted, outputs);
+            return Ok(());
         }
         if len == 0 || len > ATTACHMENT_LEN_MAX {
-            return Ok(say_not_wanted(place, name, AttachmentRefusal::TooLarge, outputs));
+            say_not_wanted(place, name, AttachmentRefusal::TooLarge, outputs);
+            return Ok(());
         }
         if self.offered.len() >= ATTACHMENT_LINK_MAX && !self.offered.contains_key(&name) {
             self.offered.retain(|_, offered| !offered.unanswered.is_empty());
@@ -101,7 +103,8 @@ impl Desk {
     ) -> Result<(), CloseCode> {
         let Some(offered) = self.offered.get_mut(&name) else {
             // Was on its way when the attachment was refused.
-            return Ok(say_not_wanted(place, name, AttachmentRefusal::NotNow, outputs));
+            say_not_wanted(place, name, AttachmentRefusal::NotNow, outputs);
+            return Ok(());
         };
         if self.untaken_len + bytes.len() > ATTACHMENT_UNTAKEN_LEN_MAX {
             return Err(CloseCode::Overrun);
@@ -172,7 +175,8 @@ impl Desk {
         outputs: &mut VecDeque<RelayOutput>,
     ) -> Result<(), CloseCode> {
         if is_restricted {
-            return Ok(say_lacks(place, name, outputs));
+            say_lacks(place, name, outputs);
+            return Ok(());
         }
         self.fetched.retain(|fetched| fetched.name != name);
         if self.fetched.len() >= ATTACHMENT_LINK_MAX {

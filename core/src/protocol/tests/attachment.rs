@@ -9,7 +9,9 @@ use super::album::picture;
 use super::world::{World, at, space};
 use crate::batch::Lane;
 use crate::id::AttachmentHash;
-use crate::limits::{ATTACHMENT_LEN_MAX, ATTACHMENT_OFFERS_MAX, OFFER_AGAIN_MS_MIN};
+use crate::limits::{
+    ATTACHMENT_ANSWER_MS_MAX, ATTACHMENT_LEN_MAX, ATTACHMENT_OFFERS_MAX, OFFER_AGAIN_MS_MIN,
+};
 
 const FIRST: Versions = Versions { lowest: 1, highest: 1 };
 
@@ -278,6 +280,25 @@ fn a_clock_set_back_keeps_nothing_waiting() {
     world.set_clocks_back(3_600_000);
     world.run_for(2 * OFFER_AGAIN_MS_MIN);
     assert!(world.log.shelf.is_whole(names[0]));
+}
+
+#[test]
+fn what_was_harmed_so_that_nobody_answers_is_not_waited_for_without_end() {
+    for kind in [0x40, 0x41, 0x42, 0x44, 0x45] {
+        let mut world = World::new(1, &[space(1)]);
+        let names = attach(&mut world, 3, 30_000);
+        let bytes = picture(9, 30_000);
+        let wanted = (space(1), AttachmentHash::of(&bytes));
+        world.log.shelf.blobs.insert(wanted, (30_000, bytes));
+        world.phones[0].album.wanted = vec![wanted];
+        world.loses = Some(kind);
+        world.connect(0);
+        world.run_for(2 * ATTACHMENT_ANSWER_MS_MAX);
+        assert_eq!(world.loses, None, "{kind:#x}");
+        assert!(names.iter().all(|name| world.log.shelf.is_whole(*name)), "{kind:#x}");
+        assert!(world.phones[0].album.acknowledged.len() == 3, "{kind:#x}");
+        assert!(world.phones[0].album.whole.contains(&wanted), "{kind:#x}");
+    }
 }
 
 #[test]

@@ -450,6 +450,8 @@ pub(super) struct World {
     pub(super) bytes_a_second: Option<i64>,
     /// What each end speaks.
     pub(super) versions: (Versions, Versions),
+    /// The next frame of this type is lost on its way, and nothing else.
+    pub(super) loses: Option<u8>,
     nonce: u8,
 }
 
@@ -463,6 +465,7 @@ impl World {
             links: Vec::new(),
             bytes_a_second: None,
             versions: (Versions::SPOKEN, Versions::SPOKEN),
+            loses: None,
             nonce: 0,
         }
     }
@@ -644,6 +647,10 @@ impl World {
         let link = &mut self.links[index];
         let wire = if is_up { &mut link.up } else { &mut link.down };
         let (_, frame) = wire.frames.pop_front().unwrap();
+        if self.loses.is_some_and(|kind| frame[0] == kind) {
+            self.loses = None;
+            return true;
+        }
         if is_up {
             self.tell_relay(index, RelayInput::Frame(frame));
         } else {
