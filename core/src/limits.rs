@@ -152,7 +152,7 @@ pub const ATTACHMENT_WINDOW_LEN_INITIAL: usize = 4 * 1024;
 /// Bytes of attachments on their way below which no slow answer brings a window.
 pub const ATTACHMENT_WINDOW_LEN_MIN: usize = 2 * 1024;
 /// Bytes of attachments that either end keeps on their way at most, when answers come back fast.
-pub const ATTACHMENT_WINDOW_LEN_MAX: usize = 1024 * 1024;
+pub const ATTACHMENT_WINDOW_LEN_MAX: usize = 192 * 1024;
 /// Bytes of attachments received that wait to be stored, at most.
 pub const ATTACHMENT_UNTAKEN_LEN_MAX: usize = ATTACHMENT_WINDOW_LEN_MAX + 4 * ATTACHMENT_PIECE_LEN_MAX;
 /// Attachments that a device offers at a time, those that it is sending among them, at most.
