@@ -297,10 +297,10 @@ pub(super) enum Message {
         space: u8,
         /// The attachment.
         hash: AttachmentHash,
-        /// Bytes from its beginning; all of them only when it is checked and durable.
+        /// Bytes from its beginning.
         held: u64,
-        /// The last offset of the space's log then.
-        head: u64,
+        /// The last offset of the space's log then, if that is all of it, checked and durable.
+        head: Option<u64>,
     },
     /// Device: a part of an attachment.
     Piece {

@@ -135,6 +135,7 @@ impl Desk {
         } else {
             return;
         };
+        let head = is_whole.then_some(head);
         let message = Message::Holds { space: place, hash: name.1, held, head };
         outputs.push_back(RelayOutput::Send(message.encode()));
     }

@@ -61,7 +61,7 @@ impl Attachments {
     pub(in crate::protocol) fn held(
         &mut self,
         name: AttachmentName,
-        (held, head): (u64, u64),
+        (held, head): (u64, Option<u64>),
         now: Timestamp,
         outputs: &mut VecDeque<DeviceOutput>,
     ) {

@@ -99,11 +99,11 @@ impl Giving {
         outputs.push_back(DeviceOutput::Send(message.encode()));
     }
 
-    /// The relay holds so much of an attachment; whether that is all of it.
+    /// The relay holds so much of an attachment, or all; whether that makes room for another.
     pub(in crate::protocol) fn held(
         &mut self,
         name: AttachmentName,
-        (held, head): (u64, u64),
+        (held, head): (u64, Option<u64>),
         now: Timestamp,
         progress: &mut AttachmentProgress,
         outputs: &mut VecDeque<DeviceOutput>,
@@ -115,7 +115,12 @@ impl Giving {
         if end.is_some() {
             progress.up_len += self.window.answered(&name, now).unwrap_or(0) as u64;
         }
-        if held >= offered.len {
+        if held >= offered.len && head.is_none() {
+            // It thinks that there is more: it was told another length, or what it was told was harmed.
+            self.leave(name, true, now);
+            return true;
+        }
+        if let Some(head) = head {
             self.forget(name, now);
             self.put_off.forget(name);
             progress.up += 1;

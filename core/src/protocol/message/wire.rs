@@ -122,7 +122,7 @@ impl Message {
             Self::Holds { space, hash, held, head } => {
                 attachment_frame(&mut out, kind::HOLDS, *space, hash);
                 put_varint(&mut out, *held);
-                put_varint(&mut out, *head);
+                put_varint(&mut out, head.map_or(0, |head| head.saturating_add(1)));
             }
             Self::Piece { space, hash, offset, bytes } => {
                 attachment_frame(&mut out, kind::PIECE, *space, hash);
@@ -220,7 +220,7 @@ impl Message {
             }
             kind::HOLDS => {
                 let (space, hash) = attachment(reader)?;
-                Self::Holds { space, hash, held: reader.varint()?, head: reader.varint()? }
+                Self::Holds { space, hash, held: reader.varint()?, head: reader.varint()?.checked_sub(1) }
             }
             kind::PIECE => {
                 let (space, hash) = attachment(reader)?;

@@ -302,6 +302,20 @@ fn what_was_harmed_so_that_nobody_answers_is_not_waited_for_without_end() {
 }
 
 #[test]
+fn a_relay_that_was_told_another_length_is_not_believed_to_have_all() {
+    let mut world = World::new(1, &[space(1)]);
+    let names = attach(&mut world, 1, 3_000);
+    // As if the offer had been harmed on its way.
+    world.log.shelf.blobs.insert(names[0], (3_001, Vec::new()));
+    world.connect(0);
+    world.run_until_quiet();
+    assert!(!world.log.shelf.is_whole(names[0]) && world.phones[0].album.acknowledged.is_empty());
+    world.log.shelf.blobs.clear();
+    world.run_for(2 * OFFER_AGAIN_MS_MIN);
+    assert!(world.log.shelf.is_whole(names[0]) && world.phones[0].album.acknowledged.len() == 1);
+}
+
+#[test]
 fn only_so_many_are_offered_at_a_time() {
     let mut world = World::new(1, &[space(1)]);
     attach(&mut world, 100, 1_000);

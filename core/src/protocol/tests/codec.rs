@@ -154,12 +154,8 @@ fn attachment_messages() -> impl Strategy<Value = Message> {
     let name = || (0..3u8, hash());
     prop_oneof![
         (name(), number()).prop_map(|((space, hash), len)| Message::Offer { space, hash, len }),
-        (name(), number(), number()).prop_map(|((space, hash), held, head)| Message::Holds {
-            space,
-            hash,
-            held,
-            head
-        }),
+        (name(), number(), proptest::option::of(0..u64::MAX))
+            .prop_map(|((space, hash), held, head)| Message::Holds { space, hash, held, head }),
         (name(), number(), part()).prop_map(|((space, hash), offset, bytes)| Message::Piece {
             space,
             hash,

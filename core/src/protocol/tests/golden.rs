@@ -186,7 +186,8 @@ fn the_frames_of_attachments_are_as_the_page_says() {
     let (space, hash) = (0, AttachmentHash::from_bytes([15; 32]));
     for (name, message) in [
         ("frame-offer", Message::Offer { space, hash, len: 300_000 }),
-        ("frame-holds", Message::Holds { space, hash, held: 1_000, head: 321 }),
+        ("frame-holds", Message::Holds { space, hash, held: 1_000, head: None }),
+        ("frame-holds-whole", Message::Holds { space, hash, held: 300_000, head: Some(321) }),
         ("frame-piece", Message::Piece { space, hash, offset: 1_000, bytes: vec![0xaa, 0xbb] }),
         ("frame-not-wanted", Message::NotWanted { space, hash, refusal: AttachmentRefusal::Full }),
         ("frame-fetch", Message::Fetch { space, hash, offset: 1_000 }),
