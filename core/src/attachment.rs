@@ -19,7 +19,7 @@ mod webp;
 use std::fmt;
 
 use crate::id::AttachmentHash;
-use crate::limits::{ATTACHMENT_LEN_MAX, THUMBNAIL_LEN_MAX};
+use crate::limits::{ATTACHMENT_LEN_MAX, THUMBNAIL_LEN_MAX, THUMBNAIL_WORK_LEN_MAX};
 
 pub(crate) use mention::MENTION_PREFIX;
 pub use mention::{Mention, mention_key, mentions};
@@ -120,7 +120,12 @@ pub fn prepare_thumbnail(bytes: &[u8]) -> Result<Prepared, PrepareError> {
 /// A small JPEG of a prepared picture, upright, for lists; none if it cannot be made in the memory of a
 /// small phone, and then the picture is kept without.
 pub fn thumbnail(picture: &Prepared) -> Option<Prepared> {
-    let bytes = thumbnail::of(picture)?;
+    thumbnail_within(picture, THUMBNAIL_WORK_LEN_MAX)
+}
+
+/// The same in so many bytes of memory for the picture's pixels.
+pub fn thumbnail_within(picture: &Prepared, work_len_max: u64) -> Option<Prepared> {
+    let bytes = thumbnail::of(picture, work_len_max)?;
     prepare_thumbnail(&bytes).ok()
 }
 

@@ -140,8 +140,8 @@ pub const THUMBNAIL_LEN_MAX: u64 = 64 * 1024;
 pub const ATTACHMENT_ANSWER_MS_MAX: i64 = 5 * 60_000;
 /// Pixels of the longest side of a thumbnail that is made here.
 pub const THUMBNAIL_SIDE_MAX: u32 = 320;
-/// Bytes of memory that making a thumbnail may take, at most: a picture of 40 million pixels.
-pub const THUMBNAIL_WORK_LEN_MAX: u64 = 128 * 1024 * 1024;
+/// Bytes of memory for the pixels of a picture of which a thumbnail is made, at most: 22 million of them.
+pub const THUMBNAIL_WORK_LEN_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes of an attachment in one frame, at least; but for its last ones.
 pub const ATTACHMENT_PIECE_LEN_MIN: usize = 1024;
 /// Bytes of an attachment in one frame, at most.

@@ -171,6 +171,14 @@ fn an_animation_is_stripped_inside_its_frames_too() {
 }
 
 #[test]
+fn an_extended_header_that_is_too_short_is_none() {
+    let vp8l = [0x2f, 0, 0, 0, 0, 0x07, 0x10, 0x11, 0x11, 0x88, 0x88, 0x08];
+    let bytes = riff(&[(b"VP8X", &[0x0c, 0, 0]), (b"VP8L", &vp8l), (b"EXIF", &told(6))]);
+    let kept = prepare(&bytes).unwrap();
+    assert_eq!(kept.bytes, riff(&[(b"VP8L", &vp8l)]));
+}
+
+#[test]
 fn what_is_no_picture_is_not_taken() {
     let heic = b"\0\0\0\x18ftypheic\0\0\0\0";
     let svg = b"<svg xmlns='http://www.w3.org/2000/svg'/>";

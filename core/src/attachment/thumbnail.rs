@@ -6,24 +6,24 @@ use image::codecs::jpeg::JpegEncoder;
 use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits};
 
 use super::{MediaType, Prepared};
-use crate::limits::{THUMBNAIL_LEN_MAX, THUMBNAIL_SIDE_MAX, THUMBNAIL_WORK_LEN_MAX};
+use crate::limits::{THUMBNAIL_LEN_MAX, THUMBNAIL_SIDE_MAX};
 
 /// Of a hundred: what a list needs, in a few kilobytes.
 const QUALITY: u8 = 70;
 
-pub(super) fn of(picture: &Prepared) -> Option<Vec<u8>> {
+pub(super) fn of(picture: &Prepared, work_len_max: u64) -> Option<Vec<u8>> {
     let format = match picture.media {
         MediaType::Jpeg => ImageFormat::Jpeg,
         MediaType::Png => ImageFormat::Png,
         MediaType::WebP => ImageFormat::WebP,
     };
     let mut limits = Limits::default();
-    limits.max_alloc = Some(THUMBNAIL_WORK_LEN_MAX);
+    limits.max_alloc = Some(work_len_max);
     let mut reader = ImageReader::with_format(Cursor::new(&picture.bytes), format);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().ok()?;
     // Some formats' decoders do not keep to the limit themselves.
-    if decoder.total_bytes() > THUMBNAIL_WORK_LEN_MAX {
+    if decoder.total_bytes() > work_len_max {
         return None;
     }
     let orientation = decoder.orientation().ok()?;

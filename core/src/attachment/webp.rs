@@ -5,6 +5,9 @@ use super::{Walk, exif};
 const HAS_EXIF: u8 = 0x08;
 const HAS_XMP: u8 = 0x04;
 
+/// Bytes of the extended header.
+const HEADER_LEN: usize = 10;
+
 /// Bytes of a frame of an animation before its own chunks.
 const FRAME_HEAD_LEN: usize = 16;
 
@@ -23,13 +26,14 @@ pub(super) fn strip(bytes: &[u8]) -> Option<Vec<u8>> {
         exif::orientation(chunk.payload.strip_prefix(b"Exif\0\0").unwrap_or(chunk.payload))
     });
     // Without the extended header nothing but the picture may be there.
-    let is_extended = chunks.first().is_some_and(|chunk| &chunk.kind == b"VP8X");
+    let is_header = |chunk: &Chunk<'_>| &chunk.kind == b"VP8X" && chunk.payload.len() >= HEADER_LEN;
+    let is_extended = chunks.first().is_some_and(is_header);
     let turn = turn.filter(|_| is_extended);
     let (mut body, mut has_picture) = (b"WEBP".to_vec(), false);
     for (place, chunk) in chunks.iter().enumerate() {
         match &chunk.kind {
-            b"VP8X" if place == 0 && chunk.payload.len() >= 10 => {
-                let mut header = chunk.payload[..10].to_vec();
+            b"VP8X" if place == 0 && is_extended => {
+                let mut header = chunk.payload[..HEADER_LEN].to_vec();
                 header[0] = header[0] & !(HAS_EXIF | HAS_XMP) | if turn.is_some() { HAS_EXIF } else { 0 };
                 // Reserved, so nothing can be meant by them.
                 header[1..4].fill(0);

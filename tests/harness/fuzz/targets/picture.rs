@@ -1,11 +1,14 @@
 //! Pictures from whatever app, stripped before they are kept, and the thumbnails made of them.
 
-use barid_core::attachment::{MediaType, prepare, thumbnail};
+use barid_core::attachment::{MediaType, prepare, thumbnail_within};
 
 use super::super::{Target, bits, kind, signal};
 
 /// A picture's bytes. It is small, so that decoding it costs what reading it costs.
 pub(super) struct Picture;
+
+/// Bytes for the pixels: a few bytes may say that they are a picture as large as any.
+const WORK_LEN_MAX: u64 = 4 * 1024 * 1024;
 
 fn segment(marker: u8, payload: &[u8]) -> Vec<u8> {
     [&[0xff, marker][..], &(payload.len() as u16 + 2).to_be_bytes(), payload].concat()
@@ -92,7 +95,7 @@ impl Target for Picture {
         };
         assert_eq!(prepare(&kept.bytes).as_ref(), Ok(&kept), "stripping what is stripped changes nothing");
         assert!(kept.bytes.len() <= input.len() + 64, "what is stripped is hardly longer");
-        let small = thumbnail(&kept);
+        let small = thumbnail_within(&kept, WORK_LEN_MAX);
         if let Some(small) = &small {
             assert!(small.media == MediaType::Jpeg && prepare(&small.bytes).as_ref() == Ok(small));
         }
