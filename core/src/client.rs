@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Timestamp};
 use crate::engine::Link;
 use crate::id::DeviceId;
 use crate::identity::Identity;
@@ -33,8 +33,34 @@ pub use status::{LinkLen, Phase, SyncError, SyncStatus};
 pub use tls::certificate_pin;
 pub use transport::RelayAddress;
 
+use link::Shown;
+
 /// How soon after something was recorded its count is shown.
 const COUNT_EVERY: Duration = Duration::from_millis(200);
+
+/// Called on the sync's thread when everything is exchanged and acknowledged.
+#[derive(Clone)]
+pub struct Meeting(Arc<dyn Fn() + Send + Sync>);
+
+impl Meeting {
+    /// Calls this.
+    pub fn new(call: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(call))
+    }
+}
+
+impl Default for Meeting {
+    /// Calls nothing.
+    fn default() -> Self {
+        Self::new(|| {})
+    }
+}
+
+impl fmt::Debug for Meeting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meeting")
+    }
+}
 
 /// What a client needs to know.
 #[derive(Debug, Clone)]
@@ -45,6 +71,10 @@ pub struct ClientConfig {
     pub relay: DeviceId,
     /// The device's own key.
     pub identity: Arc<Identity>,
+    /// When everything was last exchanged, by an earlier client.
+    pub last_success: Option<Timestamp>,
+    /// Hears whenever everything is exchanged.
+    pub meeting: Meeting,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +121,7 @@ impl Client {
     /// Starts syncing a store with a relay.
     pub fn start(store: Store, config: ClientConfig, clock: Clock) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let (status_tx, status) = watch::channel(SyncStatus::default());
+        let (status_tx, status) = watch::channel(SyncStatus { last_success: config.last_success, ..SyncStatus::default() });
         let recorded = commands.clone();
         // What the sync stores itself is no reason to look for something to send, and one word of what
         // others recorded is enough until it is heard.
@@ -240,7 +270,7 @@ async fn attempt(
     getrandom::fill(&mut nonce).map_err(|_| SyncError::Storage)?;
     let link = Link::begin(store, config.identity.clone(), config.relay, nonce, clock())
         .map_err(|_| SyncError::Storage)?;
-    link::drive(link, socket, clock, inbox, status, backoff).await
+    link::drive(link, socket, clock, inbox, Shown { status, meeting: &config.meeting, backoff }).await
 }
 
 /// Waits until the app pauses or drops the client.

@@ -15,7 +15,7 @@ use std::fmt;
 
 pub use author::{
     ControlChain, admit_device, adopt, discard, erase, found_organisation, found_space, revoke_device,
-    seal_control,
+    revoke_device_and_ask_wipe, seal_control,
 };
 pub use bound::{Bound, Pin};
 pub use membership::{ControlError, Membership};

@@ -3,6 +3,9 @@
 //! This is what an app opens. Recording needs none of the rest: a device that was never enrolled,
 //! or that has had no network for a month, records as any other does.
 
+mod lock;
+mod wipe;
+
 use std::fmt;
 use std::fs::File;
 use std::io::{BufReader, Read, Write};
@@ -15,8 +18,8 @@ use crate::bundle::{
     self, BundleError, BundleRequest, BundleScope, ExportError, ExportReport, ImportError, ImportReport,
     write_file,
 };
-use crate::client::{Client, ClientConfig, EnrolError, RelayAddress, enrol};
-use crate::clock::Clock;
+use crate::client::{Client, ClientConfig, EnrolError, Meeting, RelayAddress, enrol};
+use crate::clock::{Clock, Timestamp};
 use crate::enrolment::EnrolmentCode;
 use crate::exchange::{Cancel, ExchangeError, exchange};
 use crate::id::{DeviceId, OrganisationId, SpaceId};
@@ -26,6 +29,11 @@ use crate::model::{Fields, Kinds};
 use crate::pairing::{Invitation, PairingCode};
 use crate::protocol::{PeerReport, PeerRole};
 use crate::store::{OpenError, Store, StoreConfig, StoreError};
+
+pub use lock::{LockState, Locked};
+pub use wipe::{Unsent, WipeError, WipeFailed, WipeMode, WipeReport};
+
+use lock::Lock;
 
 /// The setting under which the store keeps the enrolment.
 const ENROLMENT_SETTING: &str = "enrolment";
@@ -80,6 +88,8 @@ pub enum SyncStartError {
 pub enum BundleRecipient {
     /// The relay that this device is enrolled with.
     Relay,
+    /// The organisation of this device, as one of its spaces names it.
+    Organisation,
     /// Another device.
     Device(DeviceId),
 }
@@ -87,7 +97,7 @@ pub enum BundleRecipient {
 /// A bundle is not made.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleExportError {
-    /// There is no relay that it could be for.
+    /// There is no relay or organisation that it could be for.
     #[error("making a bundle: the device is not enrolled")]
     NotEnrolled,
     /// It could not be made.
@@ -100,6 +110,7 @@ pub struct Device {
     store: Store,
     identity: Arc<Identity>,
     clock: Clock,
+    lock: Arc<Lock>,
 }
 
 impl fmt::Debug for Device {
@@ -119,10 +130,52 @@ impl Device {
             clock: config.clock.clone(),
             ..StoreConfig::in_memory()
         })?;
-        Ok(Self { store, identity, clock: config.clock })
+        let unreadable = |source| OpenError::Unreadable { source: Box::new(source) };
+        let lock = Lock::open(store.clone(), config.clock.clone(), lock::steady()).map_err(unreadable)?;
+        Ok(Self { store, identity, clock: config.clock, lock: Arc::new(lock) })
     }
 
-    /// Its records.
+    /// With a lease, in milliseconds: for how long the device shows what it holds without having met its
+    /// relay. To be called before anything else.
+    pub fn with_lease(mut self, lease_ms: Option<u64>) -> Result<Self, StoreError> {
+        // Nobody else has it yet.
+        if let Some(lock) = Arc::get_mut(&mut self.lock) {
+            lock.set_lease(lease_ms)?;
+        }
+        Ok(self)
+    }
+
+    /// Whether the device shows what it holds.
+    pub fn lock_state(&self) -> LockState {
+        self.lock.state()
+    }
+
+    /// Locks it: it records, and shows nothing, until it is unlocked, whenever the program starts.
+    pub fn lock(&self) -> Result<(), StoreError> {
+        self.lock.set_by_app(true)
+    }
+
+    /// Unlocks what [`lock`](Self::lock) locked. Where a lease has ended, only the relay unlocks.
+    pub fn unlock(&self) -> Result<LockState, StoreError> {
+        self.lock.set_by_app(false)?;
+        Ok(self.lock.state())
+    }
+
+    /// Its records, for whoever shows them.
+    pub fn shown(&self) -> Result<&Store, Locked> {
+        match self.lock.state() {
+            LockState::Unlocked { .. } => Ok(&self.store),
+            LockState::LockedByApp | LockState::LeaseEnded => Err(Locked),
+        }
+    }
+
+    /// When everything was last exchanged with the relay, if it ever was.
+    pub fn last_met(&self) -> Option<Timestamp> {
+        self.lock.met()
+    }
+
+    /// Its records, for whoever records, syncs and counts. What is shown is read with
+    /// [`shown`](Self::shown).
     pub fn store(&self) -> &Store {
         &self.store
     }
@@ -168,6 +221,11 @@ impl Device {
             address: enrolment.address,
             relay: enrolment.relay,
             identity: self.identity.clone(),
+            last_success: self.lock.met(),
+            meeting: Meeting::new({
+                let lock = Arc::clone(&self.lock);
+                move || lock.meet()
+            }),
         };
         Client::start(self.store.clone(), config, self.clock.clone()).map_err(SyncStartError::Thread)
     }
@@ -233,6 +291,7 @@ impl Device {
                 let enrolment = self.enrolment().map_err(ExportError::Store)?;
                 (enrolment.ok_or(BundleExportError::NotEnrolled)?.relay, true)
             }
+            BundleRecipient::Organisation => (self.organisation_key()?, true),
         };
         let all = self.store.spaces().map_err(ExportError::Store)?;
         let is_chosen = |space: &SpaceId| spaces.is_empty() || spaces.contains(space);
@@ -240,6 +299,16 @@ impl Device {
         let now = (self.clock)();
         let request = BundleRequest { recipient, is_relay, spaces: &chosen, scope, now };
         Ok(write_file(path, |file| bundle::export(&self.store, request, file, cancel, on_progress))?)
+    }
+
+    fn organisation_key(&self) -> Result<DeviceId, BundleExportError> {
+        for space in self.store.spaces().map_err(ExportError::Store)? {
+            let membership = self.store.membership(space).map_err(ExportError::Store)?;
+            if let Some(key) = membership.organisation_key(self.id()) {
+                return Ok(key);
+            }
+        }
+        Err(BundleExportError::NotEnrolled)
     }
 
     /// Takes in every whole batch of a bundle for this device; the report says what is missing.

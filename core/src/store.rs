@@ -79,7 +79,7 @@ pub use observe::{Changed, News, Subscription, TRACK, Watch};
 pub use open::{Entropy, OpenError, StoreConfig, damaged_beside};
 pub use quarantine::Quarantined;
 pub use query::{Page, PageToken, PageTokenError, Query};
-pub use recover::{RecoverError, RecoverReport};
+pub use recover::{RecoverError, RecoverReport, is_brought_back};
 pub use row::Record;
 pub use schema::STEPS as SCHEMA_STEPS;
 pub use search::{arabic_fold, light_stem};

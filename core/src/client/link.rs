@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::status::{LinkLen, Phase, SyncError, SyncStatus};
 use super::transport::WebSocket;
-use super::{Command, Inbox, Wake};
+use super::{Command, Inbox, Meeting, Wake};
 use crate::clock::Clock;
 use crate::engine::{Link, LinkInput};
 use crate::protocol::{Backoff, CloseReason};
@@ -23,8 +23,7 @@ pub(super) async fn drive(
     socket: WebSocket,
     clock: &Clock,
     inbox: &mut Inbox,
-    status: &watch::Sender<SyncStatus>,
-    backoff: &mut Backoff,
+    mut shown: Shown<'_>,
 ) -> Result<Wake, SyncError> {
     let (mut sink, mut incoming) = socket.split();
     // Writing must never keep acknowledgements from being read, so it has a task of its own. What is
@@ -42,7 +41,7 @@ pub(super) async fn drive(
             link_len.up += frame.len() as u64;
             outbox.send(frame).map_err(|_| SyncError::Cut)?;
         }
-        show(&link, link_len, clock, status, backoff);
+        shown.show(&link, link_len, clock);
         match link.closed() {
             Some(CloseReason::Cut) => break Err(SyncError::Cut),
             Some(reason) => break Err(SyncError::Closed(reason)),
@@ -100,34 +99,44 @@ pub(super) async fn drive(
     result
 }
 
-fn show(
-    link: &Link,
-    link_len: LinkLen,
-    clock: &Clock,
-    status: &watch::Sender<SyncStatus>,
-    backoff: &mut Backoff,
-) {
-    let (progress, up_to_date) = (link.progress(), link.is_up_to_date());
-    if up_to_date {
-        backoff.reset();
-    }
-    status.send_if_modified(|status| {
-        let before = status.clone();
-        status.phase = if up_to_date { Phase::UpToDate } else { Phase::Syncing };
-        status.link_len = link_len;
-        status.up = progress.up;
-        status.down = progress.down;
-        status.unsent_records = link.unsent_records();
-        status.unsent_attachments = link.unsent_attachments();
-        status.attachments = link.attachment_progress();
-        status.turned_down = link.turned_down();
-        status.revoked = link.is_revoked();
+/// Where it is shown how far a link has come.
+pub(super) struct Shown<'a> {
+    pub(super) status: &'a watch::Sender<SyncStatus>,
+    pub(super) meeting: &'a Meeting,
+    pub(super) backoff: &'a mut Backoff,
+}
+
+impl Shown<'_> {
+    fn show(&mut self, link: &Link, link_len: LinkLen, clock: &Clock) {
+        let (progress, up_to_date) = (link.progress(), link.is_up_to_date());
         if up_to_date {
-            status.error = None;
-            if before.phase != Phase::UpToDate || before.up != status.up || before.down != status.down {
-                status.last_success = Some(clock());
+            self.backoff.reset();
+            // First, so that whoever hears of the success finds the lease renewed.
+            let before = self.status.borrow();
+            let is_news = before.phase != Phase::UpToDate || before.up != progress.up || before.down != progress.down;
+            drop(before);
+            if is_news {
+                (self.meeting.0)();
             }
         }
-        *status != before
-    });
+        self.status.send_if_modified(|status| {
+            let before = status.clone();
+            status.phase = if up_to_date { Phase::UpToDate } else { Phase::Syncing };
+            status.link_len = link_len;
+            status.up = progress.up;
+            status.down = progress.down;
+            status.unsent_records = link.unsent_records();
+            status.unsent_attachments = link.unsent_attachments();
+            status.attachments = link.attachment_progress();
+            status.turned_down = link.turned_down();
+            status.revoked = link.is_revoked();
+            if up_to_date {
+                status.error = None;
+                if before.phase != Phase::UpToDate || before.up != status.up || before.down != status.down {
+                    status.last_success = Some(clock());
+                }
+            }
+            *status != before
+        });
+    }
 }

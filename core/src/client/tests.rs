@@ -4,7 +4,6 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use super::*;
-use crate::clock::Timestamp;
 use crate::id::SpaceId;
 use crate::model::Fields;
 use crate::store::StoreConfig;
@@ -27,6 +26,8 @@ fn silent() -> (TcpListener, Store, Client) {
         },
         relay: DeviceId::from_bytes([2; 32]),
         identity,
+        last_success: None,
+        meeting: Meeting::default(),
     };
     let clock: Clock = Arc::new(|| Timestamp::from_millis(1));
     let client = Client::start(store.clone(), config, clock).unwrap();

@@ -85,7 +85,25 @@ pub fn admit_device(
 pub fn revoke_device(
     device: DeviceId,
     reason: &str,
+    cut: Vec<Cut>,
+) -> Result<Vec<Vec<u8>>, StatementError> {
+    revoke(device, reason, cut, false)
+}
+
+/// The same, and the device is asked to delete what it holds.
+pub fn revoke_device_and_ask_wipe(
+    device: DeviceId,
+    reason: &str,
+    cut: Vec<Cut>,
+) -> Result<Vec<Vec<u8>>, StatementError> {
+    revoke(device, reason, cut, true)
+}
+
+fn revoke(
+    device: DeviceId,
+    reason: &str,
     mut cut: Vec<Cut>,
+    wipe: bool,
 ) -> Result<Vec<Vec<u8>>, StatementError> {
     if cut.len() > REVOKE_CHAINS_MAX {
         return Err(StatementError::Key("cut"));
@@ -93,7 +111,7 @@ pub fn revoke_device(
     cut.sort_unstable();
     let statement = |cut: &[Cut]| {
         let (reason, cut) = (reason.to_owned(), cut.to_vec());
-        Statement::Revoke(RevokeStatement { device, version: 1, cut, reason }).to_bytes()
+        Statement::Revoke(RevokeStatement { device, version: 1, cut, reason, wipe }).to_bytes()
     };
     if cut.is_empty() {
         Ok(vec![statement(&[])?])

@@ -188,6 +188,18 @@ impl Membership {
         self.decisions.is_revoked(device) && !self.may_control(device)
     }
 
+    /// Whether whoever revoked a device asks it to delete what it holds.
+    pub fn is_wipe_asked(&self, device: DeviceId) -> bool {
+        self.is_revoked(device) && self.revokes().any(|revoke| revoke.device == device && revoke.wipe)
+    }
+
+    /// The key of the organisation that a device belongs to, as the space names it.
+    pub fn organisation_key(&self, device: DeviceId) -> Option<DeviceId> {
+        let organisation = self.device(device)?.organisation;
+        let named = self.space()?.organisations.iter().find(|named| named.id == organisation)?;
+        Some(named.key)
+    }
+
     /// How many places of a device's chains were adopted up to.
     pub fn adopted(&self, device: DeviceId) -> usize {
         self.decisions.adopted(device)

@@ -384,6 +384,10 @@ impl Map {
         }
     }
 
+    fn bool_or(&self, name: &'static str, absent: bool) -> Result<bool, StatementError> {
+        if self.0.contains_key(name) { self.bool(name) } else { Ok(absent) }
+    }
+
     fn number(&self, name: &'static str) -> Result<u64, StatementError> {
         let number = self.find(name)?.as_int().and_then(|int| u64::try_from(int).ok());
         number.ok_or(StatementError::Key(name))

@@ -50,7 +50,7 @@ impl World {
         world
     }
 
-    fn say(&mut self, statements: &[Vec<u8>]) {
+    pub(crate) fn say(&mut self, statements: &[Vec<u8>]) {
         let now = Timestamp::from_millis(self.time.fetch_add(1000, Ordering::Relaxed));
         self.control.push(self.chain.seal(statements, now, [5; 16]).unwrap());
     }

@@ -1,13 +1,16 @@
 //! What was done to one record, and what is in conflict in it: read from its changes.
 
+use std::collections::BTreeMap;
+
 use rusqlite::{Connection, OptionalExtension};
 
 use super::error::StoreError;
 use super::ingest::FORK;
 use super::merge::Place;
+use super::write::{WriteError, WriteGroup};
 use super::{Inner, Store, row, space};
 use crate::clock::Timestamp;
-use crate::document::{self, CAPTURE_KEY, scan};
+use crate::document::{self, CAPTURE_KEY, WITHDRAWN_KEY, scan};
 use crate::id::{ActorId, ChangeHash, DeviceId, OrganisationId, RecordId, SpaceId};
 use crate::model::Value;
 
@@ -125,6 +128,73 @@ impl Inner {
         };
         places.into_iter().map(read).collect()
     }
+}
+
+/// What a record's fields were when a change had been made, and are now, the withdrawn flag among them.
+type Replayed = BTreeMap<String, Option<Value>>;
+
+impl WriteGroup<'_, '_> {
+    /// Sets every field of a record back to what it was after a change, as the history lists them: the
+    /// changes listed before it count, those behind it do not. They stay in the history. False if there
+    /// is no such change.
+    pub fn restore_to(
+        &mut self,
+        space: SpaceId,
+        kind: &str,
+        id: RecordId,
+        change: ChangeHash,
+    ) -> Result<bool, WriteError> {
+        let number = self.space(space)?;
+        let Some((record, history)) = self.read(|inner, connection| {
+            let record = row::find_record(connection, number, kind, id)?;
+            let row = row::find_row(connection, number, kind, id)?;
+            Ok(record.zip(row.map(|row| inner.changes(connection, row)).transpose()?))
+        })?
+        else {
+            return Err(WriteError::NotFound(id));
+        };
+        let mut changes: Vec<_> = history.into_iter().map(|(_, change)| change).collect();
+        changes.sort_by_key(|change| (change.start_op, change.actor));
+        let Some(at) = changes.iter().position(|held| held.hash == change) else { return Ok(false) };
+        let then = replay(changes.drain(..=at));
+        let mut puts = Replayed::new();
+        for name in record.fields.keys().filter(|name| !then.contains_key(*name)) {
+            puts.insert(name.clone(), None);
+        }
+        for (name, value) in then {
+            let now = match name.as_str() {
+                WITHDRAWN_KEY => Some(Value::Bool(record.withdrawn)),
+                _ => record.fields.get(&name).cloned(),
+            };
+            if now != value {
+                puts.insert(name, value);
+            }
+        }
+        // Nobody had withdrawn it then.
+        if record.withdrawn {
+            puts.entry(WITHDRAWN_KEY.to_owned()).or_insert(Some(Value::Bool(false)));
+        }
+        self.edit(space, kind, id, &puts)?;
+        Ok(true)
+    }
+}
+
+fn replay(changes: impl Iterator<Item = document::Change>) -> Replayed {
+    let mut fields = Replayed::new();
+    for op in changes.flat_map(|change| change.ops) {
+        match (op.key.as_str(), op.value) {
+            (CAPTURE_KEY, Some(Value::Map(captured))) => {
+                for (name, value) in captured {
+                    // An edit of what was captured is newer than the capture.
+                    fields.entry(name).or_insert(Some(value));
+                }
+            }
+            (_, value) => {
+                fields.insert(op.key, value);
+            }
+        }
+    }
+    fields
 }
 
 fn find(

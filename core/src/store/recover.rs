@@ -146,6 +146,7 @@ impl Store {
         set_durability(self, Durability::Full)?;
         set_unfinished(self, None)?;
         brought_back?;
+        note_brought_back(self, damaged)?;
         tracing::info!(?report, "a damaged store was brought back");
         Ok(report)
     }
@@ -200,6 +201,24 @@ pub(super) fn unfinished(store: &Store) -> Result<Option<PathBuf>, StoreError> {
     let name = name.filter(|name| !name.is_empty()).and_then(|name| String::from_utf8(name).ok());
     let damaged = name.map(|name| path.parent().unwrap_or(Path::new("")).join(name));
     Ok(damaged.filter(|damaged| damaged.exists()))
+}
+
+/// Damaged files lie beside the store under names that are given once.
+const BROUGHT_BACK: &str = "brought_back/";
+
+fn note_brought_back(store: &Store, damaged: &Path) -> Result<(), StoreError> {
+    match damaged.file_name().and_then(|name| name.to_str()) {
+        Some(name) => store.save_setting(&format!("{BROUGHT_BACK}{name}"), &[1]),
+        None => Ok(()),
+    }
+}
+
+/// Whether a damaged file beside a store was brought back into it.
+pub fn is_brought_back(store: &Store, damaged: &Path) -> Result<bool, StoreError> {
+    match damaged.file_name().and_then(|name| name.to_str()) {
+        Some(name) => Ok(store.setting(&format!("{BROUGHT_BACK}{name}"))?.is_some()),
+        None => Ok(false),
+    }
 }
 
 fn set_durability(store: &Store, durability: Durability) -> Result<(), StoreError> {

@@ -7,12 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use rusqlite::Connection;
+
 use super::chain::{self, ChainKey};
 use super::error::StoreError;
 use super::merge::{Outcome, Place, Target};
 use super::observe::{Changed, TRACK};
 use super::row::{self, Record};
-use super::{Store, Writing, space, track};
+use super::{Inner, Store, Writing, space, track};
 use crate::batch::{BODY_HEAD_LEN, Entry, Lane};
 use crate::clock::Timestamp;
 use crate::document::{self, EditError, WITHDRAWN_KEY, create, scan};
@@ -224,6 +226,15 @@ impl WriteGroup<'_, '_> {
         let number = self.space(space)?;
         self.writing.flush()?;
         Ok(row::find_record(self.writing.transaction, number, kind, id)?)
+    }
+
+    /// Reads the database with what this write has done to it.
+    pub(super) fn read<T>(
+        &mut self,
+        read: impl FnOnce(&Inner, &Connection) -> Result<T, StoreError>,
+    ) -> Result<T, WriteError> {
+        self.writing.flush()?;
+        Ok(read(self.writing.inner, self.writing.transaction)?)
     }
 
     fn set_withdrawn(

@@ -20,10 +20,9 @@ use barid_core::limits::{BUNDLE_BATCHES_MAX, RELAY_READ_LEN_MAX};
 use barid_core::model::{Fields, Value};
 
 use super::AdminError;
-use super::signers::operator;
+use super::signers::{Signers, operator};
 use crate::config::Config;
 use crate::data_dir::DataDir;
-use crate::keys;
 use crate::log::quarantine::QuarantineLimits;
 use crate::log::reader::LogReader;
 use crate::log::trail::Decision;
@@ -190,6 +189,19 @@ fn importing(imported: &Imported) -> Decision {
     }
 }
 
+/// Opens a bundle for the relay, or for one of the organisations whose keys are here: a phone that is to
+/// be wiped seals what is left on it to its organisation.
+fn open(data: &DataDir, path: &Path) -> Result<BundleReader<BufReader<File>>, BundleCommandError> {
+    for key in Signers::load(data)?.own_first() {
+        let file = File::open(path).map_err(|source| BundleError::Read { offset: 0, source })?;
+        match BundleReader::open(BufReader::new(file), key) {
+            Err(BundleError::ForAnother) => {}
+            opened => return Ok(opened?),
+        }
+    }
+    Err(BundleError::ForAnother.into())
+}
+
 fn initialised(data: &DataDir) -> Result<(), AdminError> {
     if data.is_initialised() {
         Ok(())
@@ -289,9 +301,7 @@ fn each_of(
 pub fn import(config: &Config, path: &Path) -> Result<Imported, BundleCommandError> {
     let data = &DataDir::new(&config.data);
     initialised(data)?;
-    let identity = keys::load(&data.relay_key()).map_err(AdminError::from)?;
-    let file = File::open(path).map_err(|source| BundleError::Read { offset: 0, source })?;
-    let mut reader = BundleReader::open(BufReader::new(file), &identity)?;
+    let mut reader = open(data, path)?;
     let limits = QuarantineLimits {
         batches_max: config.quarantine_batches_max,
         len_max: config.quarantine_mebibytes_max.saturating_mul(1024 * 1024),

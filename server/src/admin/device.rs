@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use barid_core::clock::{Timestamp, system_clock};
-use barid_core::control::{Cut, DeviceState, revoke_device};
+use barid_core::control::{Cut, DeviceState, revoke_device, revoke_device_and_ask_wipe};
 use barid_core::id::{DeviceId, OrganisationId, SpaceId};
 use barid_core::limits::REVOKE_CHAINS_MAX;
 use barid_core::model::value::{Fields, Value};
@@ -142,7 +142,14 @@ pub fn find(data: &DataDir, text: &str) -> Result<Listed, AdminError> {
 /// Ends the trust in a device in every space that it belongs to: what this relay holds of it in this
 /// moment stands for ever, along the branch that came first where there are several; whatever else it
 /// wrote or writes goes into quarantine.
-pub fn revoke(data: &DataDir, device: &Listed, reason: &str) -> Result<Vec<Revoked>, AdminError> {
+///
+/// With `wipe` the device is asked to delete what it holds; one that was revoked before is then asked now.
+pub fn revoke(
+    data: &DataDir,
+    device: &Listed,
+    reason: &str,
+    wipe: bool,
+) -> Result<Vec<Revoked>, AdminError> {
     let signers = Signers::load(data)?;
     let mut log = LogWriter::open(&data.log_db(), system_clock())?;
     let state = log.state();
@@ -156,7 +163,7 @@ pub fn revoke(data: &DataDir, device: &Listed, reason: &str) -> Result<Vec<Revok
         let mut outcomes = Vec::new();
         for space in &device.spaces {
             let Some(membership) = append.membership(*space)? else { continue };
-            if membership.is_revoked(device.id) {
+            if membership.is_revoked(device.id) && (!wipe || membership.is_wipe_asked(device.id)) {
                 outcomes.push((*space, RevokeOutcome::Already));
                 continue;
             }
@@ -172,7 +179,8 @@ pub fn revoke(data: &DataDir, device: &Listed, reason: &str) -> Result<Vec<Revok
                 batches: named.iter().map(|cut| cut.seq).sum(),
                 unnamed: heights.len() - named.len(),
             };
-            let statements = revoke_device(device.id, reason, named).map_err(LogError::OwnStatement)?;
+            let author = if wipe { revoke_device_and_ask_wipe } else { revoke_device };
+            let statements = author(device.id, reason, named).map_err(LogError::OwnStatement)?;
             let batch = append.statements(&OwnStatements { space: *space, signer, statements })?;
             append.note(&Decision {
                 action: "revoke",

@@ -35,6 +35,11 @@ impl Signers {
         Ok(Self(keys.collect::<Result<_, _>>()?))
     }
 
+    /// Every key, the relay's own first.
+    pub(super) fn own_first(&self) -> impl Iterator<Item = &Identity> {
+        self.0.iter().rev().map(|key| &**key)
+    }
+
     /// A key that may revoke a device in a space, and adopt or discard what it wrote.
     pub(super) fn on_device(&self, membership: &Membership, device: DeviceId) -> Option<Arc<Identity>> {
         self.0.iter().find(|key| membership.may_decide_on(device, key.device())).cloned()

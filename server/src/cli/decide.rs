@@ -29,6 +29,10 @@ pub(super) enum DeviceCommand {
         /// Why, for the people who read it later on every device.
         #[arg(long, value_name = "TEXT")]
         reason: String,
+        /// Ask the device, when it connects, to seal what nobody else holds to its organisation and then
+        /// to delete what it holds. Whether it does is up to the app on it.
+        #[arg(long)]
+        wipe: bool,
     },
 }
 
@@ -121,10 +125,10 @@ pub(super) fn about_devices(data: &DataDir, command: DeviceCommand) -> anyhow::R
             }
             Ok(())
         }
-        DeviceCommand::Revoke { device, reason } => {
+        DeviceCommand::Revoke { device, reason, wipe } => {
             let device = device::find(data, &device)?;
             let mut is_whole = true;
-            for revoked in device::revoke(data, &device, &reason)? {
+            for revoked in device::revoke(data, &device, &reason, wipe)? {
                 let space = revoked.space_name;
                 match revoked.outcome {
                     RevokeOutcome::Done { chains, batches, unnamed } => {

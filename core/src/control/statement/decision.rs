@@ -37,6 +37,9 @@ pub struct RevokeStatement {
     pub cut: Vec<Cut>,
     /// Why, for people.
     pub reason: String,
+    /// The device is asked to delete what it holds, when what nobody else holds is sealed to its
+    /// organisation.
+    pub wipe: bool,
 }
 
 /// What a device wrote beyond its cut is to stand.
@@ -100,6 +103,10 @@ impl RevokeStatement {
         let mut fields = about_device("revoke", self.version, self.device);
         put(&mut fields, "reason", self.reason.as_str());
         put(&mut fields, "cut", cuts_value(&self.cut));
+        // Whoever does not know the key passes it over.
+        if self.wipe {
+            put(&mut fields, "wipe", true);
+        }
         fields
     }
 
@@ -109,6 +116,7 @@ impl RevokeStatement {
             version,
             cut: read_cuts(fields, "cut")?,
             reason: fields.text("reason", REASON_LEN_MAX)?.to_owned(),
+            wipe: fields.bool_or("wipe", false)?,
         })
     }
 }

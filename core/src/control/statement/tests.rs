@@ -41,6 +41,7 @@ fn revoke() -> Statement {
         version: 1,
         cut: vec![cut(3, Lane::Urgent, 1), cut(3, Lane::Bulk, 12)],
         reason: "lost near the wadi".to_owned(),
+        wipe: false,
     })
 }
 
@@ -167,11 +168,25 @@ fn as_many_chains_as_may_be_named_fit_a_statement_with_the_longest_reason() {
             version: i64::MAX as u64,
             cut: (0..count).map(chain).collect(),
             reason: "x".repeat(REASON_LEN_MAX),
+            wipe: true,
         })
         .to_bytes()
     };
     revoke(STATEMENT_CHAINS_MAX).unwrap();
     assert_eq!(revoke(STATEMENT_CHAINS_MAX + 1), Err(StatementError::Key("cut")));
+}
+
+#[test]
+fn a_revoke_may_ask_for_a_wipe_and_says_nothing_of_it_otherwise() {
+    let Statement::Revoke(plain) = revoke() else { panic!("a revoke") };
+    let asking = Statement::Revoke(RevokeStatement { wipe: true, ..plain.clone() });
+    let bytes = asking.to_bytes().unwrap();
+    assert_eq!(Statement::from_bytes(&bytes), Ok(asking));
+    let mut fields = fields_from_cbor(&bytes).unwrap();
+    fields.insert("wipe".to_owned(), Value::Int(1));
+    assert_eq!(Statement::from_bytes(&fields_to_cbor(&fields)), Err(StatementError::Key("wipe")));
+    fields.remove("wipe");
+    assert_eq!(fields_to_cbor(&fields), Statement::Revoke(plain).to_bytes().unwrap());
 }
 
 #[test]

@@ -42,3 +42,32 @@ fn a_history_says_who_did_what_and_when_in_the_order_in_which_it_was_built() {
     assert_eq!(one.history(space, "alert", id).unwrap(), []);
     assert_eq!(one.conflicts(space, "event", id).unwrap(), []);
 }
+
+#[test]
+fn a_record_is_set_back_to_what_its_history_shows_and_the_history_stays() {
+    let mut world = World::new();
+    let one = world.device(1, 0);
+    let space = world.space;
+    let id = one.write(|w| w.put(space, "event", None, event("a", 1.0, 2.0))).unwrap();
+    one.write(|w| w.patch(space, "event", id, sets("note", "b"))).unwrap();
+    one.write(|w| w.patch(space, "event", id, sets("title", "c"))).unwrap();
+    one.write(|w| w.patch(space, "event", id, sets("lat", "d"))).unwrap();
+    one.write(|w| w.withdraw(space, "event", id)).unwrap();
+    let history = one.history(space, "event", id).unwrap();
+    let first = one.write(|w| w.restore_to(space, "event", id, history[0].hash)).unwrap();
+    assert!(first);
+    let record = one.get(space, "event", id).unwrap().unwrap();
+    assert_eq!((record.fields, record.withdrawn), (event("a", 1.0, 2.0), false));
+    one.write(|w| w.restore_to(space, "event", id, history[1].hash)).unwrap();
+    let record = one.get(space, "event", id).unwrap().unwrap();
+    assert_eq!(record.fields.get("note"), Some(&"b".into()));
+    assert_eq!(record.fields.get("title"), event("a", 1.0, 2.0).get("title"));
+    one.write(|w| w.restore_to(space, "event", id, history[4].hash)).unwrap();
+    assert!(one.get(space, "event", id).unwrap().unwrap().withdrawn);
+    assert_eq!(one.history(space, "event", id).unwrap().len(), 8);
+    let unknown = crate::id::ChangeHash::from_bytes([9; 32]);
+    assert!(!one.write(|w| w.restore_to(space, "event", id, unknown)).unwrap());
+    let nobody = crate::id::RecordId::from_bytes([9; 16]);
+    let lost = one.write(|w| w.restore_to(space, "event", nobody, history[0].hash));
+    assert!(matches!(lost, Err(crate::store::WriteError::NotFound(_))));
+}
