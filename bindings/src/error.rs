@@ -6,6 +6,9 @@ use barid_core::client::EnrolError;
 use barid_core::device::SyncStartError;
 use barid_core::store::{OpenError, RecoverError, StoreError, WriteError};
 
+use crate::exchange::ExchangeReport;
+use crate::wipe::Unsent;
+
 /// A call failed; nothing that was recorded before is lost.
 #[derive(Debug, thiserror::Error, uniffi::Error)]
 pub enum BaridError {
@@ -48,6 +51,62 @@ pub enum BaridError {
         /// The reason.
         why: String,
     },
+    /// The store is locked and shows nothing: ask to unlock it. Recording goes on.
+    #[error("the store is locked: it records, and shows nothing")]
+    Locked,
+    /// There is work that nobody else is known to hold, so nothing was wiped: sync, or say so.
+    #[error("there is work that nobody else is known to hold")]
+    UnsentWork {
+        /// How much.
+        unsent: Unsent,
+    },
+    /// The pairing code is no code, too old, or used: show a new one.
+    #[error("the pairing code was not accepted: {why}")]
+    PairingRejected {
+        /// The reason.
+        why: String,
+    },
+    /// The connection to the other device broke; what came before is kept. Connect and exchange again.
+    #[error("the connection to the other device was lost: {why}")]
+    ConnectionLost {
+        /// The reason.
+        why: String,
+        /// What was given and taken until then.
+        report: ExchangeReport,
+    },
+    /// The file is no bundle, for somebody else, or of a newer version: choose another.
+    #[error("the bundle was not accepted: {why}")]
+    BundleRejected {
+        /// The reason.
+        why: String,
+    },
+    /// There is a file of this name already, and it was not changed: choose another name.
+    #[error("there is a file of this name already; it was not changed")]
+    FileExists,
+    /// A file cannot be read or written: look at the card or the stick, and try again.
+    #[error("a file failed: {why}")]
+    FileFailed {
+        /// The reason.
+        why: String,
+    },
+    /// The bytes are no picture of a type that can be stripped: save it as JPEG, PNG or WebP.
+    #[error("the picture cannot be taken: {why}")]
+    UnsupportedPicture {
+        /// The reason.
+        why: String,
+    },
+    /// An attachment is larger than one may be: make it smaller.
+    #[error("the attachment is too large: {why}")]
+    TooLarge {
+        /// The reason.
+        why: String,
+    },
+    /// The app cancelled it.
+    #[error("it was cancelled")]
+    Cancelled,
+    /// The store was closed or wiped: open it again.
+    #[error("the store is closed")]
+    Closed,
     /// The database failed in a way that only its developers can look into: report it.
     #[error("the database failed: {why}")]
     Storage {
@@ -63,7 +122,7 @@ impl BaridError {
 }
 
 /// The whole chain of causes in one line.
-fn why(error: &dyn Error) -> String {
+pub(crate) fn why(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

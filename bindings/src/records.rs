@@ -5,13 +5,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use barid_core::clock::Timestamp;
-use barid_core::device::Device;
 use barid_core::id::{OrganisationId, RecordId, SpaceId};
 use barid_core::model::{Fields, Value};
 use barid_core::store::{self, PageToken, WriteError, WriteGroup};
 
-use crate::error::BaridError;
+use crate::error::{BaridError, why};
 use crate::observer::{RecordObserver, Subscription};
+use crate::opened::Opened;
 use crate::value::FieldValue;
 
 /// Which record.
@@ -116,48 +116,6 @@ pub struct RecordPage {
     pub next: Option<String>,
 }
 
-/// One change of a record.
-#[derive(Debug, Clone, uniffi::Record)]
-pub struct HistoryEntry {
-    /// The change's hash.
-    pub change: String,
-    /// The device that wrote it.
-    pub device: String,
-    /// When, by that device's clock.
-    pub time_ms: i64,
-    /// The fields it set; nothing where it removed one.
-    pub sets: Vec<FieldSet>,
-}
-
-/// A field that a change set.
-#[derive(Debug, Clone, uniffi::Record)]
-pub struct FieldSet {
-    /// The field.
-    pub field: String,
-    /// Its value; nothing if the change removed it.
-    pub value: Option<FieldValue>,
-}
-
-/// A field with values that were written without knowing of one another.
-#[derive(Debug, Clone, uniffi::Record)]
-pub struct Conflict {
-    /// The field.
-    pub field: String,
-    /// The values, the one shown first.
-    pub values: Vec<ConflictValue>,
-}
-
-/// One of the values of a conflict.
-#[derive(Debug, Clone, uniffi::Record)]
-pub struct ConflictValue {
-    /// The value; nothing if the field was removed.
-    pub value: Option<FieldValue>,
-    /// The device that wrote it.
-    pub device: String,
-    /// When, by that device's clock.
-    pub time_ms: i64,
-}
-
 /// One write of a group.
 #[derive(Debug, Clone, uniffi::Enum)]
 pub enum Write {
@@ -185,26 +143,30 @@ pub enum Write {
 /// The records of one store.
 #[derive(Debug, uniffi::Object)]
 pub struct Records {
-    device: Arc<Device>,
+    opened: Arc<Opened>,
 }
 
 impl Records {
-    pub(crate) fn new(device: Arc<Device>) -> Self {
-        Self { device }
+    pub(crate) fn new(opened: Arc<Opened>) -> Self {
+        Self { opened }
+    }
+
+    pub(crate) fn opened(&self) -> &Opened {
+        &self.opened
     }
 
     fn write_one<T>(
         &self,
         write: impl FnOnce(&mut WriteGroup<'_, '_>) -> Result<T, WriteError>,
     ) -> Result<T, BaridError> {
-        Ok(self.device.store().write(write)?)
+        Ok(self.opened.device()?.store().write(write)?)
     }
 
     /// The space given, or else the first of the enrolment.
     fn space(&self, given: Option<String>) -> Result<SpaceId, BaridError> {
         match given {
             Some(text) => parse(&text),
-            None => self.device.store().default_space()?.ok_or(BaridError::NotEnrolled),
+            None => self.opened.device()?.store().default_space()?.ok_or(BaridError::NotEnrolled),
         }
     }
 }
@@ -269,42 +231,28 @@ impl Records {
     #[uniffi::method(default(space = None))]
     pub fn new_key(&self, kind: String, space: Option<String>) -> Result<RecordKey, BaridError> {
         let space = self.space(space)?;
-        let id = self.device.store().new_record_id();
+        let id = self.opened.device()?.store().new_record_id();
         Ok(RecordKey { space: space.to_string(), kind, id: id.to_string() })
     }
 
     /// A record, if it is here.
     pub fn get(&self, key: RecordKey) -> Result<Option<Record>, BaridError> {
         let (space, id) = parts(&key)?;
-        Ok(self.device.store().get(space, &key.kind, id)?.map(Record::from))
+        Ok(self.opened.device()?.shown()?.get(space, &key.kind, id)?.map(Record::from))
     }
 
     /// Records that match, the newest first.
     pub fn query(&self, query: Query) -> Result<RecordPage, BaridError> {
-        let page = self.device.store().query(&query.try_into()?)?;
+        let page = self.opened.device()?.shown()?.query(&query.try_into()?)?;
         Ok(RecordPage {
             records: page.records.into_iter().map(Record::from).collect(),
             next: page.next.map(|token| token.to_string()),
         })
     }
 
-    /// Every change of a record, the oldest first.
-    pub fn history(&self, key: RecordKey) -> Result<Vec<HistoryEntry>, BaridError> {
-        let (space, id) = parts(&key)?;
-        let entries = self.device.store().history(space, &key.kind, id)?;
-        Ok(entries.into_iter().map(HistoryEntry::from).collect())
-    }
-
-    /// The record's fields that nobody has decided between.
-    pub fn conflicts(&self, key: RecordKey) -> Result<Vec<Conflict>, BaridError> {
-        let (space, id) = parts(&key)?;
-        let conflicts = self.device.store().conflicts(space, &key.kind, id)?;
-        Ok(conflicts.into_iter().map(Conflict::from).collect())
-    }
-
     /// Tells the observer of every change after it is committed, until the subscription ends.
-    pub fn observe(&self, observer: Arc<dyn RecordObserver>) -> Arc<Subscription> {
-        let watch = self.device.store().subscribe_with(move |changed| {
+    pub fn observe(&self, observer: Arc<dyn RecordObserver>) -> Result<Arc<Subscription>, BaridError> {
+        let watch = self.opened.device()?.store().subscribe_with(move |changed| {
             let keys = changed
                 .iter()
                 .map(|changed| RecordKey {
@@ -315,18 +263,18 @@ impl Records {
                 .collect();
             observer.changed(keys);
         });
-        Arc::new(Subscription::new(move || drop(watch)))
+        Ok(Arc::new(Subscription::new(move || drop(watch))))
     }
 }
 
-fn parse<T: FromStr>(text: &str) -> Result<T, BaridError>
+pub(crate) fn parse<T: FromStr>(text: &str) -> Result<T, BaridError>
 where
-    T::Err: std::fmt::Display,
+    T::Err: std::error::Error,
 {
-    text.parse().map_err(|error: T::Err| BaridError::invalid(error.to_string()))
+    text.parse().map_err(|error: T::Err| BaridError::invalid(why(&error)))
 }
 
-fn parts(key: &RecordKey) -> Result<(SpaceId, RecordId), BaridError> {
+pub(crate) fn parts(key: &RecordKey) -> Result<(SpaceId, RecordId), BaridError> {
     Ok((parse(&key.space)?, parse(&key.id)?))
 }
 
@@ -378,38 +326,6 @@ impl From<store::Record> for Record {
             withdrawn: record.withdrawn,
             conflicts: record.conflicts,
             delivered: record.delivered,
-        }
-    }
-}
-
-impl From<store::HistoryEntry> for HistoryEntry {
-    fn from(entry: store::HistoryEntry) -> Self {
-        Self {
-            change: entry.hash.to_string(),
-            device: entry.device.to_string(),
-            time_ms: entry.time.as_millis(),
-            sets: entry
-                .sets
-                .into_iter()
-                .map(|(field, value)| FieldSet { field, value: value.map(FieldValue::from) })
-                .collect(),
-        }
-    }
-}
-
-impl From<store::FieldConflict> for Conflict {
-    fn from(conflict: store::FieldConflict) -> Self {
-        Self {
-            field: conflict.field,
-            values: conflict
-                .values
-                .into_iter()
-                .map(|value| ConflictValue {
-                    value: value.value.map(FieldValue::from),
-                    device: value.device.to_string(),
-                    time_ms: value.time.as_millis(),
-                })
-                .collect(),
         }
     }
 }

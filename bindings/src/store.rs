@@ -1,5 +1,6 @@
 //! Opening a store, enrolling it, and bringing a damaged one back.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,12 +12,16 @@ use barid_core::identity::Identity;
 use barid_core::model::{Field, FieldType, Kind, Kinds};
 use barid_core::store::{Store, StoreConfig as CoreConfig};
 
+use crate::bundle::Bundles;
 use crate::error::BaridError;
+use crate::exchange::Peers;
+use crate::opened::Opened;
 use crate::records::Records;
 use crate::sync::Sync;
+use crate::tracks::Tracks;
 
 /// What a store is opened with.
-#[derive(Debug, uniffi::Record)]
+#[derive(uniffi::Record)]
 pub struct StoreConfig {
     /// The database file, made if it is not there.
     pub path: String,
@@ -25,6 +30,12 @@ pub struct StoreConfig {
     /// The app's own kinds of records; patrols, events and alerts are known without.
     #[uniffi(default = [])]
     pub kinds: Vec<KindDeclaration>,
+    /// For how long, in milliseconds, the store shows what it holds without having met its relay.
+    #[uniffi(default = None)]
+    pub lease_ms: Option<u64>,
+    /// The key of an encrypted database, 32 bytes. Needs a library that was built with encryption.
+    #[uniffi(default = None)]
+    pub database_key: Option<Vec<u8>>,
 }
 
 /// An app's own kind of record.
@@ -64,12 +75,30 @@ pub struct Enrolment {
     pub spaces: Vec<String>,
 }
 
+/// Shows no secret.
+impl fmt::Debug for StoreConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreConfig").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
 /// A device's records, on the device.
 #[derive(Debug, uniffi::Object)]
 pub struct FieldStore {
-    device: Arc<Device>,
+    opened: Arc<Opened>,
+    id: String,
     records: Arc<Records>,
     sync: Arc<Sync>,
+}
+
+impl FieldStore {
+    pub(crate) fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    pub(crate) fn sync_object(&self) -> &Sync {
+        &self.sync
+    }
 }
 
 #[uniffi::export]
@@ -77,32 +106,36 @@ impl FieldStore {
     /// Opens the database, or makes it. Needs no network, now or ever.
     #[uniffi::constructor]
     pub fn open(config: StoreConfig) -> Result<Arc<Self>, BaridError> {
-        let device = Arc::new(Device::open(DeviceConfig {
+        not_encrypted(&config)?;
+        let device = Device::open(DeviceConfig {
             path: Some(PathBuf::from(&config.path)),
             seed: seed(config.seed)?.into(),
             kinds: kinds(config.kinds),
             clock: system_clock(),
-        })?);
-        let records = Arc::new(Records::new(device.clone()));
-        let sync = Arc::new(Sync::new(device.clone()));
-        Ok(Arc::new(Self { device, records, sync }))
+        })?;
+        let device = device.with_lease(config.lease_ms)?;
+        let id = device.id().to_string();
+        let opened = Arc::new(Opened::new(device));
+        let records = Arc::new(Records::new(opened.clone()));
+        let sync = Arc::new(Sync::new(opened.clone()));
+        Ok(Arc::new(Self { opened, id, records, sync }))
     }
 
     /// Enrols the device with a relay. Needs the network once.
     pub fn enrol(&self, code: String, label: String) -> Result<Enrolment, BaridError> {
         let code: EnrolmentCode =
             code.parse().map_err(|error| BaridError::CodeRejected { why: format!("{error}") })?;
-        Ok(self.device.enrol(&code, &label)?.into())
+        Ok(self.opened.device()?.enrol(&code, &label)?.into())
     }
 
     /// Where the device belongs, if it is enrolled.
     pub fn enrolment(&self) -> Result<Option<Enrolment>, BaridError> {
-        Ok(self.device.enrolment()?.map(Enrolment::from))
+        Ok(self.opened.device()?.enrolment()?.map(Enrolment::from))
     }
 
     /// The device's public id.
     pub fn device_id(&self) -> String {
-        self.device.id().to_string()
+        self.id.clone()
     }
 
     /// Recording and reading.
@@ -113,6 +146,27 @@ impl FieldStore {
     /// Syncing with the relay.
     pub fn sync(&self) -> Arc<Sync> {
         self.sync.clone()
+    }
+
+    /// Tracks of patrols.
+    pub fn tracks(&self) -> Arc<Tracks> {
+        Arc::new(Tracks::new(self.opened.clone()))
+    }
+
+    /// Exchanging with other devices.
+    pub fn peers(&self) -> Arc<Peers> {
+        Arc::new(Peers::new(self.opened.clone()))
+    }
+
+    /// Records in a file.
+    pub fn bundles(&self) -> Arc<Bundles> {
+        Arc::new(Bundles::new(self.opened.clone()))
+    }
+
+    /// Ends the sync and every long call, and lets go of the database. Calls say `Closed` from then on.
+    pub fn shut_down(&self) {
+        self.sync.halt();
+        self.opened.close();
     }
 }
 
@@ -146,6 +200,7 @@ pub fn generate_seed() -> Vec<u8> {
 /// Brings every intact batch and pending change of a damaged database file into a new store.
 #[uniffi::export]
 pub fn recover(damaged: String, into: StoreConfig) -> Result<RecoverReport, BaridError> {
+    not_encrypted(&into)?;
     let config = CoreConfig {
         path: Some(PathBuf::from(&into.path)),
         identity: Some(Arc::new(Identity::from_seed(seed(into.seed)?))),
@@ -158,6 +213,13 @@ pub fn recover(damaged: String, into: StoreConfig) -> Result<RecoverReport, Bari
         changes: report.pending_reauthored + report.entries_reauthored,
         failed: report.failed,
     })
+}
+
+fn not_encrypted(config: &StoreConfig) -> Result<(), BaridError> {
+    match config.database_key {
+        Some(_) => Err(BaridError::invalid("this library was built without encryption")),
+        None => Ok(()),
+    }
 }
 
 fn seed(bytes: Vec<u8>) -> Result<[u8; 32], BaridError> {

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use barid_core::client::{self, Client, SyncError};
 use barid_core::control::Verdict;
-use barid_core::device::Device;
+use barid_core::device::{Device, LockState};
 use barid_core::protocol::Transfer;
+use tokio::sync::watch;
 
 use crate::error::BaridError;
 use crate::observer::{StatusObserver, Subscription};
+use crate::opened::Opened;
 
 /// What the sync is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, uniffi::Enum)]
@@ -78,30 +80,55 @@ pub struct SyncStatus {
     pub next_try_ms: Option<i64>,
     /// Why there is no link.
     pub error: Option<SyncFailure>,
+    /// Attachments that no relay has acknowledged.
+    pub unsent_attachments: u64,
+    /// Bytes of those attachments.
+    pub unsent_attachment_len: u64,
+    /// The relay's address, while there is a link.
+    pub via: Option<String>,
+    /// Whether the relay says that this device was revoked.
+    pub is_revoked: bool,
+    /// Whether whoever revoked it asks for it to be wiped.
+    pub is_wipe_asked: bool,
+    /// Whether the store is locked.
+    pub is_locked: bool,
 }
+
+/// A sync that was started.
+#[derive(Debug)]
+struct Running {
+    client: Client,
+    /// The relay's address.
+    via: String,
+}
+
+type CoreStatus = watch::Receiver<client::SyncStatus>;
 
 /// The sync of one store.
 #[derive(Debug, uniffi::Object)]
 pub struct Sync {
-    device: Arc<Device>,
-    client: Mutex<Option<Client>>,
+    opened: Arc<Opened>,
+    running: Mutex<Option<Running>>,
+    /// What observers follow: the status of the client that runs, and the relay's address.
+    followed: watch::Sender<Option<(CoreStatus, String)>>,
 }
 
 impl Sync {
-    pub(crate) fn new(device: Arc<Device>) -> Self {
-        Self { device, client: Mutex::new(None) }
+    pub(crate) fn new(opened: Arc<Opened>) -> Self {
+        Self { opened, running: Mutex::default(), followed: watch::Sender::new(None) }
     }
 
-    fn client(&self) -> MutexGuard<'_, Option<Client>> {
-        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    fn running(&self) -> MutexGuard<'_, Option<Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn running(&self) -> Result<(), BaridError> {
-        let mut client = self.client();
-        if client.is_none() {
-            *client = Some(self.device.sync()?);
-        }
-        Ok(())
+    /// Ends the sync and its thread; says whether there was one.
+    pub(crate) fn halt(&self) -> bool {
+        let mut running = self.running();
+        let was_running = running.is_some();
+        *running = None;
+        self.followed.send_replace(None);
+        was_running
     }
 }
 
@@ -109,50 +136,62 @@ impl Sync {
 impl Sync {
     /// Starts syncing in the background; does nothing if it runs already.
     pub fn start(&self) -> Result<(), BaridError> {
-        self.running()?;
-        if let Some(client) = &*self.client() {
-            client.resume();
+        let mut running = self.running();
+        if let Some(running) = &*running {
+            running.client.resume();
+            return Ok(());
         }
+        let device = self.opened.device()?;
+        let via = device.enrolment()?.ok_or(BaridError::NotEnrolled)?.address.url;
+        let client = device.sync()?;
+        self.followed.send_replace(Some((client.status(), via.clone())));
+        *running = Some(Running { client, via });
         Ok(())
     }
 
     /// Tries now instead of waiting for the next try.
     pub fn request(&self) {
-        if let Some(client) = &*self.client() {
-            client.request();
+        if let Some(running) = &*self.running() {
+            running.client.request();
         }
     }
 
     /// Ends the link until the next start; recording goes on.
     pub fn pause(&self) {
-        if let Some(client) = &*self.client() {
-            client.pause();
+        if let Some(running) = &*self.running() {
+            running.client.pause();
         }
     }
 
     /// Ends the sync and its thread; recording goes on.
     pub fn stop(&self) {
-        let client = self.client().take();
-        drop(client);
+        self.halt();
     }
 
     /// The status now.
     pub fn status(&self) -> Result<SyncStatus, BaridError> {
-        if let Some(client) = &*self.client() {
-            return Ok(client.status().borrow().clone().into());
+        let device = self.opened.device()?;
+        match &*self.running() {
+            Some(Running { client, via }) => whole(&device, client.status().borrow().clone(), Some(via)),
+            None => stopped(&device),
         }
-        let unsent_records = self.device.store().counts()?.unsent_records;
-        let stopped =
-            client::SyncStatus { phase: client::Phase::Paused, unsent_records, ..Default::default() };
-        Ok(stopped.into())
+    }
+
+    /// Whether every record that is here now is acknowledged, and everything known at the relay is here.
+    pub fn is_synced(&self) -> Result<bool, BaridError> {
+        let is_up_to_date = self
+            .running()
+            .as_ref()
+            .is_some_and(|running| running.client.status().borrow().phase == client::Phase::UpToDate);
+        // What was recorded this moment the sync may not have heard of.
+        Ok(is_up_to_date && self.opened.device()?.store().unsent_records()? == 0)
     }
 
     /// Waits until everything is exchanged and acknowledged; false if that took longer than the limit.
     pub fn wait_until_synced(&self, limit_ms: u64) -> Result<bool, BaridError> {
         let begun = Instant::now();
         loop {
-            let status = self.status()?;
-            if status.phase == Phase::UpToDate && status.unsent_records == 0 {
+            if self.is_synced()? {
                 return Ok(true);
             }
             if begun.elapsed() >= Duration::from_millis(limit_ms) {
@@ -162,31 +201,92 @@ impl Sync {
         }
     }
 
-    /// Tells the observer of each new status, on a thread of its own, until the subscription ends.
+    /// Tells the observer of each new status, on a thread of its own, until the subscription ends or the
+    /// store is closed. Whether the sync runs makes no difference: it is told of that too.
     pub fn observe(&self, observer: Arc<dyn StatusObserver>) -> Result<Arc<Subscription>, BaridError> {
-        self.running()?;
-        let Some(mut status) = self.client().as_ref().map(Client::status) else {
-            return Err(BaridError::NotEnrolled);
-        };
+        let followed = self.followed.subscribe();
+        let opened = Arc::clone(&self.opened);
         let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(thread_failed)?;
-        let (end, mut ended) = tokio::sync::oneshot::channel::<()>();
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
         std::thread::Builder::new()
             .name("barid-status".to_owned())
             .spawn(move || {
-                runtime.block_on(async move {
-                    loop {
-                        let now = status.borrow_and_update().clone();
-                        observer.status(now.into());
-                        tokio::select! {
-                            changed = status.changed() => if changed.is_err() { break },
-                            _ = &mut ended => break,
-                        }
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = follow(&opened, followed, &*observer) => {}
+                        _ = ended => {}
                     }
                 });
             })
             .map_err(thread_failed)?;
         Ok(Arc::new(Subscription::new(move || drop(end))))
     }
+}
+
+/// Tells of the status of whatever client runs, until the store is closed.
+async fn follow(
+    opened: &Opened,
+    mut followed: watch::Receiver<Option<(CoreStatus, String)>>,
+    observer: &dyn StatusObserver,
+) {
+    loop {
+        let current = followed.borrow_and_update().clone();
+        let Some((mut status, via)) = current else {
+            let told = opened.device().and_then(|device| stopped(&device));
+            match told {
+                Ok(status) => observer.status(status),
+                Err(BaridError::Closed) => return,
+                Err(_) => {}
+            }
+            if followed.changed().await.is_err() {
+                return;
+            }
+            continue;
+        };
+        loop {
+            let now = status.borrow_and_update().clone();
+            match opened.device().and_then(|device| whole(&device, now, Some(&via))) {
+                Ok(status) => observer.status(status),
+                Err(BaridError::Closed) => return,
+                Err(_) => {}
+            }
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() {
+                    // Its client is gone; the next one, or none, is told of.
+                    if followed.changed().await.is_err() { return }
+                    break;
+                },
+                changed = followed.changed() => {
+                    if changed.is_err() { return }
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn stopped(device: &Device) -> Result<SyncStatus, BaridError> {
+    let unsent_records = device.store().unsent_records()?;
+    let last_success = device.last_met();
+    let phase = client::Phase::Paused;
+    whole(device, client::SyncStatus { phase, unsent_records, last_success, ..Default::default() }, None)
+}
+
+/// The sync's status and the device's.
+fn whole(
+    device: &Device,
+    status: client::SyncStatus,
+    via: Option<&String>,
+) -> Result<SyncStatus, BaridError> {
+    let is_linked = matches!(status.phase, client::Phase::Syncing | client::Phase::UpToDate);
+    // Reading who belongs to the spaces costs more than a status that changes with every batch should.
+    let is_wipe_asked = (status.revoked || !is_linked) && device.is_wipe_asked()?;
+    Ok(SyncStatus {
+        via: via.filter(|_| is_linked).cloned(),
+        is_wipe_asked,
+        is_locked: !matches!(device.lock_state(), LockState::Unlocked { .. }),
+        ..status.into()
+    })
 }
 
 fn thread_failed(error: std::io::Error) -> BaridError {
@@ -215,6 +315,12 @@ impl From<client::SyncStatus> for SyncStatus {
             last_success_ms: status.last_success.map(|time| time.as_millis()),
             next_try_ms: status.next_try.map(|time| time.as_millis()),
             error: status.error.map(SyncFailure::from),
+            unsent_attachments: 0,
+            unsent_attachment_len: 0,
+            via: None,
+            is_revoked: status.revoked,
+            is_wipe_asked: false,
+            is_locked: false,
         }
     }
 }
