@@ -1,6 +1,7 @@
 package barid
 
 import barid.ffi.BaridException
+import barid.ffi.Cancel
 import barid.ffi.InternalException
 import kotlin.coroutines.cancellation.CancellationException
 import kotlinx.coroutines.Dispatchers
@@ -36,19 +37,33 @@ internal fun BaridException.translate(): FieldException = when (this) {
     is BaridException.CodeRejected -> FieldException.CodeRejected(why, this)
     is BaridException.Unreachable -> FieldException.Unreachable(why, this)
     is BaridException.Storage -> FieldException.Storage(why, this)
+    is BaridException.Locked -> FieldException.Locked(this)
+    is BaridException.UnsentWork -> FieldException.UnsentWork(unsent.translate(), this)
+    is BaridException.PairingRejected -> FieldException.PairingRejected(why, this)
+    is BaridException.ConnectionLost -> FieldException.ConnectionLost(report.translate(), why, this)
+    is BaridException.BundleRejected -> FieldException.BundleRejected(why, this)
+    is BaridException.FileExists -> FieldException.FileExists(this)
+    is BaridException.FileFailed -> FieldException.FileFailed(why, this)
+    is BaridException.UnsupportedPicture -> FieldException.UnsupportedPicture(why, this)
+    is BaridException.TooLarge -> FieldException.TooLarge(why, this)
+    // Nobody but the store itself, when it is closed, ends a call whose caller was not cancelled.
+    is BaridException.Cancelled -> FieldException.Closed(this)
+    is BaridException.Closed -> FieldException.Closed(this)
 }
 
 /**
- * Runs a long call of the core off the main thread. When the caller is cancelled, [cancel] is called,
- * and this returns when the call has.
+ * Runs a long call of the core off the main thread. When the caller is cancelled the core is asked to
+ * end it, and this returns when it has.
  */
-internal suspend fun <T> longCall(cancel: () -> Unit, call: () -> T): T = coroutineScope {
-    val work = async(Dispatchers.IO + NonCancellable) { runCatching { translated(call) } }
-    try {
-        work.await().getOrThrow()
-    } catch (cancelled: CancellationException) {
-        cancel()
-        withContext(NonCancellable) { work.join() }
-        throw cancelled
+internal suspend fun <T> longCall(call: (Cancel) -> T): T = Cancel().use { cancel ->
+    coroutineScope {
+        val work = async(Dispatchers.IO + NonCancellable) { runCatching { translated { call(cancel) } } }
+        try {
+            work.await().getOrThrow()
+        } catch (cancelled: CancellationException) {
+            cancel.cancel()
+            withContext(NonCancellable) { work.join() }
+            throw cancelled
+        }
     }
 }

@@ -37,7 +37,6 @@ public data class ConflictSide internal constructor(
 /** What was done to a record, and what nobody has decided between. */
 public class History internal constructor(
     private val core: CoreRecords,
-    private val live: Live,
     private val records: Records,
 ) {
     /** Every change of a record, the oldest first. */
@@ -72,5 +71,7 @@ public class History internal constructor(
     }
 
     /** Sets every field back to what it was after a change; what came later stays in the history. */
-    public suspend fun restore(key: RecordKey, change: Change): Unit = notYet()
+    public suspend fun restore(key: RecordKey, change: Change) {
+        onIo { core.restoreTo(key.toCore(), change.id) }
+    }
 }

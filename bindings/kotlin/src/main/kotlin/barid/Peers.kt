@@ -1,8 +1,13 @@
 package barid
 
+import barid.ffi.ByteStream
+import barid.ffi.ExchangeObserver
+import barid.ffi.StreamException
 import java.io.InputStream
 import java.io.OutputStream
 import java.net.Socket
+import barid.ffi.Invitation as CoreInvitation
+import barid.ffi.Peers as CorePeers
 
 /** A connection to another device, however it came about: a socket, Bluetooth, a pair of pipes. */
 public interface PeerStream : AutoCloseable {
@@ -43,10 +48,10 @@ public interface PeerStream : AutoCloseable {
 }
 
 /** What lets one other device exchange with this one, once, within ten minutes. */
-public class Invitation internal constructor(
+public class Invitation internal constructor(internal val core: CoreInvitation) {
     /** What to show, as a QR code or as text. It is a secret between the two devices. */
-    public val code: String,
-)
+    public val code: String = core.code()
+}
 
 /** How far an exchange has come, or what came of it. */
 public data class ExchangeReport(
@@ -54,10 +59,14 @@ public data class ExchangeReport(
     val peer: String? = null,
     /** Batches given that the other did not have. */
     val given: Long = 0,
-    /** Batches taken that were not here. */
-    val taken: Long = 0,
+    /** Batches to give, as far as is known. */
+    val givenTotal: Long = 0,
     /** Bytes given. */
     val givenBytes: Long = 0,
+    /** Batches taken that were not here. */
+    val taken: Long = 0,
+    /** Batches to take, as far as is known. */
+    val takenTotal: Long = 0,
     /** Bytes taken. */
     val takenBytes: Long = 0,
     /** Whether both have what the other had. */
@@ -69,9 +78,9 @@ public data class ExchangeReport(
  * what goes over the connection is encrypted, and only between the two who saw each other's code.
  * Attachments do not travel this way yet.
  */
-public class Peers internal constructor() {
+public class Peers internal constructor(private val core: CorePeers) {
     /** Makes a code to show the other device. */
-    public fun invite(): Invitation = notYet()
+    public fun invite(): Invitation = translated { Invitation(core.invite()) }
 
     /**
      * Exchanges with the device that has read the code of this [invitation]; returns when both have what
@@ -81,12 +90,55 @@ public class Peers internal constructor() {
         invitation: Invitation,
         stream: PeerStream,
         onProgress: (ExchangeReport) -> Unit = {},
-    ): ExchangeReport = notYet()
+    ): ExchangeReport = closing(stream) {
+        longCall { cancel ->
+            core.exchange(invitation.core, Carrier(stream), Telling(onProgress), cancel).translate()
+        }
+    }
 
     /** The same for the device that has read the other's [code]. */
     public suspend fun exchangeWith(
         code: String,
         stream: PeerStream,
         onProgress: (ExchangeReport) -> Unit = {},
-    ): ExchangeReport = notYet()
+    ): ExchangeReport = closing(stream) {
+        longCall { cancel ->
+            core.exchangeWith(code, Carrier(stream), Telling(onProgress), cancel).translate()
+        }
+    }
+
+    internal fun close() {
+        core.close()
+    }
+}
+
+/** The core closes the stream too, but not where it was never called. */
+private inline fun <T> closing(stream: PeerStream, work: () -> T): T = try {
+    work()
+} finally {
+    runCatching { stream.close() }
+}
+
+private class Carrier(private val stream: PeerStream) : ByteStream {
+    override fun read(lenMax: UInt): ByteArray =
+        broken { stream.read(lenMax.coerceAtMost(65536u).toInt()) }
+
+    override fun write(bytes: ByteArray): Unit = broken { stream.write(bytes) }
+
+    override fun shut() {
+        runCatching { stream.close() }
+    }
+
+    private inline fun <T> broken(work: () -> T): T = try {
+        work()
+    } catch (error: Exception) {
+        throw StreamException.Broken(error.toString())
+    }
+}
+
+private class Telling(private val tell: (ExchangeReport) -> Unit) : ExchangeObserver {
+    override fun progress(report: barid.ffi.ExchangeReport) {
+        // An exception of the app's must not go through the core.
+        runCatching { tell(report.translate()) }
+    }
 }

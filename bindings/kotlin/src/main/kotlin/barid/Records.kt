@@ -1,13 +1,12 @@
 package barid
 
-import barid.ffi.FieldStore as CoreStore
-import barid.ffi.Records as CoreRecords
 import barid.ffi.Write
 import kotlinx.coroutines.flow.Flow
-import kotlinx.coroutines.flow.map
-import kotlinx.coroutines.flow.runningFold
 import kotlinx.coroutines.flow.drop
 import kotlinx.coroutines.flow.filterNotNull
+import kotlinx.coroutines.flow.runningFold
+import barid.ffi.RecordKey as CoreKey
+import barid.ffi.Records as CoreRecords
 
 /**
  * Recording and reading. What is recorded is durable when the call returns, network or not, locked or
@@ -68,7 +67,7 @@ public class Records internal constructor(
 
     /** Records that match now, and whenever they change; empty while the store is locked. */
     public fun observe(query: Query = Query()): Flow<List<Record>> {
-        val concerns = { key: barid.ffi.RecordKey ->
+        val concerns = { key: CoreKey ->
             (query.kind == null || query.kind == key.kind) && (query.space == null || query.space == key.space)
         }
         return live.flow(concerns) { shown(emptyList()) { read(query).records } }
@@ -86,10 +85,6 @@ public class Records internal constructor(
     private fun read(query: Query): RecordPage {
         val page = core.query(query.toCore())
         return RecordPage(page.records.map { it.translate() }, page.next)
-    }
-
-    internal fun close() {
-        core.close()
     }
 }
 

@@ -4,6 +4,11 @@ import barid.ffi.FieldValue
 import barid.ffi.Write
 import kotlin.time.Instant
 import barid.ffi.Enrolment as CoreEnrolment
+import barid.ffi.ExchangeReport as CoreExchange
+import barid.ffi.ExportReport as CoreExport
+import barid.ffi.ImportReport as CoreImport
+import barid.ffi.LockState as CoreLock
+import barid.ffi.Unsent as CoreUnsent
 import barid.ffi.KindDeclaration as CoreKind
 import barid.ffi.Phase as CorePhase
 import barid.ffi.Place as CorePlace
@@ -86,7 +91,13 @@ internal fun Fields.toCore(): Map<String, FieldValue> = values.mapValues { it.va
 internal fun Patch.toCore(): Map<String, FieldValue?> = values.mapValues { it.value?.toCore() }
 
 internal fun StoreConfig.toCore(): CoreConfig =
-    CoreConfig(path = path.path, seed = secret, kinds = kinds.map { it.toCore() })
+    CoreConfig(
+        path = path.path,
+        seed = secret,
+        kinds = kinds.map { it.toCore() },
+        leaseMs = lease?.inWholeMilliseconds?.coerceAtLeast(0)?.toULong(),
+        databaseKey = databaseKey,
+    )
 
 private fun KindDeclaration.toCore(): CoreKind =
     CoreKind(name, captured, editable, time, latitude, longitude, state, searched)
@@ -113,6 +124,12 @@ internal fun CoreStatus.translate(isEnrolled: Boolean): SyncStatus = SyncStatus(
     nextTry = nextTryMs?.toInstant(),
     error = error?.translate(),
     errorText = (error as? SyncFailure.Closed)?.why,
+    unsentAttachments = unsentAttachments.toLong(),
+    unsentAttachmentBytes = unsentAttachmentLen.toLong(),
+    via = via,
+    isRevoked = isRevoked,
+    isWipeAsked = isWipeAsked,
+    isLocked = isLocked,
 )
 
 private fun SyncFailure.translate(): SyncError = when (this) {
@@ -125,3 +142,42 @@ private fun SyncFailure.translate(): SyncError = when (this) {
 }
 
 internal fun WriteGroup.toCore(): List<Write> = writes
+
+internal fun CoreUnsent.translate(): Unsent = Unsent(
+    records = records.toLong(),
+    changes = changes.toLong(),
+    bytes = bytes.toLong(),
+    attachments = attachments.toLong(),
+    attachmentBytes = attachmentBytes.toLong(),
+    carried = carried.toLong(),
+    damagedFiles = damagedFiles.toLong(),
+)
+
+internal fun CoreExchange.translate(): ExchangeReport = ExchangeReport(
+    peer = peer,
+    given = given.toLong(),
+    givenTotal = toGive.toLong(),
+    givenBytes = givenLen.toLong(),
+    taken = taken.toLong(),
+    takenTotal = toTake.toLong(),
+    takenBytes = takenLen.toLong(),
+    isComplete = isComplete,
+)
+
+internal fun CoreExport.translate(): ExportReport = ExportReport(batches.toLong(), len.toLong(), isPartial)
+
+internal fun CoreImport.translate(): ImportReport = ImportReport(
+    taken = taken.toLong(),
+    held = held.toLong(),
+    waiting = waiting.toLong(),
+    refused = refused.toLong(),
+    total = total.toLong(),
+    missing = missing.toLong(),
+    damage = damage,
+)
+
+internal fun CoreLock.translate(): LockState = when (this) {
+    is CoreLock.Unlocked -> LockState.Unlocked(leaseEndsMs?.toInstant())
+    is CoreLock.LockedByApp -> LockState.LockedByApp
+    is CoreLock.LeaseEnded -> LockState.LeaseEnded
+}
