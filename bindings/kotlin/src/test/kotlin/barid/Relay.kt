@@ -1,13 +1,17 @@
 package barid
 
 import java.io.File
+import java.net.ServerSocket
 import java.util.concurrent.TimeUnit
 
-/** A real relay: the built `barid` in a process of its own. */
-class Relay(private val folder: File) : AutoCloseable {
+/** A real relay: the built `barid` in a process of its own, on a port that stays the same. */
+class Relay(folder: File) : AutoCloseable {
     private val program = requireNotNull(System.getenv("BARID")) { "BARID names the built program" }
     private val data = File(folder, "relay").path
-    private val process: Process
+    private var process: Process? = null
+
+    /** Where it listens, on the loopback. */
+    val port: Int = ServerSocket(0).use { it.localPort }
 
     init {
         val password = File(folder, "password").apply { writeText("a long enough password 7600") }
@@ -15,13 +19,24 @@ class Relay(private val folder: File) : AutoCloseable {
             "init", "--data", data, "--organisation-en", "Border Guard", "--organisation-ar", "حرس الحدود",
             "--account", "duty", "--password-file", password.path,
         )
-        process = ProcessBuilder(program, "serve", "--data", data, "--listen", "127.0.0.1:0")
+        start()
+    }
+
+    /** Starts it, at first or again. */
+    fun start() {
+        val started = ProcessBuilder(program, "serve", "--data", data, "--listen", "127.0.0.1:$port")
             .redirectError(ProcessBuilder.Redirect.INHERIT)
             .start()
-        val ready = process.inputStream.bufferedReader()
-        check(generateSequence { ready.readLine() }.any { "listening on" in it }) { "the relay did not start" }
+        val said = started.inputStream.bufferedReader()
+        check(generateSequence { said.readLine() }.any { "listening on" in it }) { "the relay did not start" }
         // What it says later is read and dropped, so that a full pipe never stops it.
-        Thread { ready.forEachLine { } }.apply { isDaemon = true }.start()
+        Thread { runCatching { said.forEachLine { } } }.apply { isDaemon = true }.start()
+        process = started
+    }
+
+    /** Ends it at once, as a power cut does. */
+    fun kill() {
+        process?.destroyForcibly()?.waitFor(15, TimeUnit.SECONDS)
     }
 
     /** A one-use enrolment code. */
@@ -29,6 +44,13 @@ class Relay(private val folder: File) : AutoCloseable {
         val printed = run("enrol", "--data", data, "--organisation", "Border Guard", "--label", label)
         return printed.split(Regex("\\s+")).first { it.startsWith("BARID1-") }
     }
+
+    /** Revokes a device, and asks it to wipe itself. */
+    fun revokeAndAskWipe(label: String): String =
+        run("device", "--data", data, "revoke", label, "--reason", "lost", "--wipe")
+
+    /** Takes in a bundle. */
+    fun import(bundle: File): String = run("import", "--data", data, bundle.path)
 
     private fun run(vararg words: String): String {
         val process = ProcessBuilder(program, *words).redirectError(ProcessBuilder.Redirect.INHERIT).start()
@@ -38,7 +60,7 @@ class Relay(private val folder: File) : AutoCloseable {
     }
 
     override fun close() {
-        process.destroy()
-        if (!process.waitFor(15, TimeUnit.SECONDS)) process.destroyForcibly()
+        process?.destroy()
+        if (process?.waitFor(15, TimeUnit.SECONDS) == false) process?.destroyForcibly()
     }
 }
