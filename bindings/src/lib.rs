@@ -4,6 +4,7 @@
 //! generated Kotlin, Swift and Python stay under hand-written façades. A panic inside becomes an
 //! exception of the foreign language, and the process lives.
 
+mod attachments;
 mod bundle;
 mod error;
 mod exchange;
@@ -19,6 +20,7 @@ mod tracks;
 mod value;
 mod wipe;
 
+pub use attachments::{Attachment, Attachments, Whereabouts};
 pub use bundle::{BundleObserver, Bundles, ExportReport, ImportReport, Recipient};
 pub use error::BaridError;
 pub use exchange::{ByteStream, Cancel, ExchangeObserver, ExchangeReport, Invitation, Peers, StreamError};

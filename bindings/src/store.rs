@@ -12,6 +12,7 @@ use barid_core::identity::Identity;
 use barid_core::model::{Field, FieldType, Kind, Kinds};
 use barid_core::store::{Store, StoreConfig as CoreConfig};
 
+use crate::attachments::Attachments;
 use crate::bundle::Bundles;
 use crate::error::BaridError;
 use crate::exchange::Peers;
@@ -151,6 +152,11 @@ impl FieldStore {
     /// Tracks of patrols.
     pub fn tracks(&self) -> Arc<Tracks> {
         Arc::new(Tracks::new(self.opened.clone()))
+    }
+
+    /// Pictures of records.
+    pub fn attachments(&self) -> Arc<Attachments> {
+        Arc::new(Attachments::new(self.opened.clone()))
     }
 
     /// Exchanging with other devices.

@@ -84,6 +84,10 @@ pub struct SyncStatus {
     pub unsent_attachments: u64,
     /// Bytes of those attachments.
     pub unsent_attachment_len: u64,
+    /// Bytes of attachments that this link, or else the last one, has carried to the relay.
+    pub attachments_up_len: u64,
+    /// Bytes of attachments that it has brought from there.
+    pub attachments_down_len: u64,
     /// The relay's address, while there is a link.
     pub via: Option<String>,
     /// Whether the relay says that this device was revoked.
@@ -267,9 +271,17 @@ async fn follow(
 
 fn stopped(device: &Device) -> Result<SyncStatus, BaridError> {
     let unsent_records = device.store().unsent_records()?;
+    let unsent_attachments = device.store().unsent_attachments()?;
     let last_success = device.last_met();
     let phase = client::Phase::Paused;
-    whole(device, client::SyncStatus { phase, unsent_records, last_success, ..Default::default() }, None)
+    let status = client::SyncStatus {
+        phase,
+        unsent_records,
+        unsent_attachments,
+        last_success,
+        ..client::SyncStatus::default()
+    };
+    whole(device, status, None)
 }
 
 /// The sync's status and the device's.
@@ -315,8 +327,10 @@ impl From<client::SyncStatus> for SyncStatus {
             last_success_ms: status.last_success.map(|time| time.as_millis()),
             next_try_ms: status.next_try.map(|time| time.as_millis()),
             error: status.error.map(SyncFailure::from),
-            unsent_attachments: 0,
-            unsent_attachment_len: 0,
+            unsent_attachments: status.unsent_attachments.attachments,
+            unsent_attachment_len: status.unsent_attachments.len,
+            attachments_up_len: status.attachments.up_len,
+            attachments_down_len: status.attachments.down_len,
             via: None,
             is_revoked: status.revoked,
             is_wipe_asked: false,

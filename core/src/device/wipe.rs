@@ -43,14 +43,14 @@ pub struct Unsent {
 impl Unsent {
     /// Whether there is nothing.
     pub fn is_nothing(&self) -> bool {
-        let Self { records, changes, bytes: _, attachments, attachment_bytes: _, carried, damaged_files } =
-            self;
-        [records, changes, attachments, carried, damaged_files].into_iter().all(|count| *count == 0)
+        let Self { records, changes, bytes: _, attachments, attachment_bytes, carried, damaged_files } = self;
+        let counts = [records, changes, attachments, attachment_bytes, carried, damaged_files];
+        counts.into_iter().all(|count| *count == 0)
     }
 
     /// Whether a bundle can hold all of it.
     fn fits_a_bundle(&self) -> bool {
-        self.attachments == 0 && self.damaged_files == 0
+        self.attachments == 0 && self.attachment_bytes == 0 && self.damaged_files == 0
     }
 }
 
@@ -103,6 +103,7 @@ impl Device {
     /// What nobody but this device is known to hold. Costs as much as is held.
     pub fn unsent(&self) -> Result<Unsent, StoreError> {
         let counts = self.store.counts()?;
+        let attachments = self.store.unsent_attachments()?;
         let mut damaged_files = 0;
         for damaged in self.store.path().map(|path| damaged_beside(path)).unwrap_or_default() {
             damaged_files += u64::from(!is_brought_back(&self.store, &damaged)?);
@@ -111,8 +112,8 @@ impl Device {
             records: counts.unsent_records,
             changes: counts.unsent_changes,
             bytes: counts.unsent_bytes,
-            attachments: 0,
-            attachment_bytes: 0,
+            attachments: attachments.attachments,
+            attachment_bytes: attachments.len,
             carried: counts.carried,
             damaged_files,
         })
