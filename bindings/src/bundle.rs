@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use barid_core::bundle::{self, BundleError, BundleScope, BundleWriteError, ExportError, FileError, ImportError};
+use barid_core::bundle::{
+    self, BundleError, BundleScope, BundleWriteError, ExportError, FileError, ImportError,
+};
 use barid_core::device::{BundleExportError, BundleRecipient};
 use barid_core::id::DeviceId;
 
@@ -92,10 +94,16 @@ impl Bundles {
         let device = self.opened.device()?;
         let _under_way = self.opened.note(cancel.core());
         let mut progress = Seldom::new(&*observer);
-        let report =
-            device.export_bundle(Path::new(&path), recipient, &[], &scope, cancel.core(), |done, total| {
+        let report = device.export_bundle(
+            Path::new(&path),
+            recipient,
+            &[],
+            &scope,
+            cancel.core(),
+            |done, total| {
                 progress.tell(done, total);
-            })?;
+            },
+        )?;
         Ok(report.into())
     }
 
@@ -164,9 +172,8 @@ impl From<BundleExportError> for BaridError {
             BundleExportError::Export(error) => match error {
                 ExportError::Store(error) => error.into(),
                 ExportError::File(FileError::Exists) => Self::FileExists,
-                ExportError::File(FileError::Write(error)) | ExportError::Write(BundleWriteError::Write(error)) => {
-                    file_failed(&error, text)
-                }
+                ExportError::File(FileError::Write(error))
+                | ExportError::Write(BundleWriteError::Write(error)) => file_failed(&error, text),
                 ExportError::Write(BundleWriteError::Recipient(_) | BundleWriteError::TooMany(_)) => {
                     Self::Invalid { what: text }
                 }

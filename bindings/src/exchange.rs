@@ -161,10 +161,7 @@ impl Peers {
     }
 }
 
-fn finished(
-    done: Result<PeerReport, ExchangeError>,
-    cancel: &Cancel,
-) -> Result<ExchangeReport, BaridError> {
+fn finished(done: Result<PeerReport, ExchangeError>, cancel: &Cancel) -> Result<ExchangeReport, BaridError> {
     match done {
         Ok(report) => Ok(report.into()),
         Err(ExchangeError::Closed { .. } | ExchangeError::Carrier { .. }) if cancel.0.is_cancelled() => {

@@ -72,8 +72,7 @@ impl Records {
         let change: ChangeHash = parse(&change)?;
         // Whoever is shown nothing can choose nothing.
         let device = self.opened().device()?;
-        let restored =
-            device.shown()?.write(|group| group.restore_to(space, &key.kind, id, change))?;
+        let restored = device.shown()?.write(|group| group.restore_to(space, &key.kind, id, change))?;
         if restored { Ok(()) } else { Err(BaridError::NotFound) }
     }
 }

@@ -172,7 +172,10 @@ impl FieldStore {
     /// Ends the sync and every long call, and lets go of the database. Calls say `Closed` from then on.
     pub fn shut_down(&self) {
         self.sync.halt();
+        // Calls that are under way end first, so that the file can be opened again at once.
+        let device = self.opened.take();
         self.opened.close();
+        drop(device);
     }
 }
 

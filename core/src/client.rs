@@ -121,7 +121,8 @@ impl Client {
     /// Starts syncing a store with a relay.
     pub fn start(store: Store, config: ClientConfig, clock: Clock) -> std::io::Result<Self> {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let (status_tx, status) = watch::channel(SyncStatus { last_success: config.last_success, ..SyncStatus::default() });
+        let (status_tx, status) =
+            watch::channel(SyncStatus { last_success: config.last_success, ..SyncStatus::default() });
         let recorded = commands.clone();
         // What the sync stores itself is no reason to look for something to send, and one word of what
         // others recorded is enough until it is heard.

@@ -113,7 +113,8 @@ impl Shown<'_> {
             self.backoff.reset();
             // First, so that whoever hears of the success finds the lease renewed.
             let before = self.status.borrow();
-            let is_news = before.phase != Phase::UpToDate || before.up != progress.up || before.down != progress.down;
+            let is_news =
+                before.phase != Phase::UpToDate || before.up != progress.up || before.down != progress.down;
             drop(before);
             if is_news {
                 (self.meeting.0)();

@@ -82,11 +82,7 @@ pub fn admit_device(
 
 /// Makes the statements that revoke a device beyond a cut, of up to `REVOKE_CHAINS_MAX` chains. They
 /// go into one batch together, or those left out would cut the chains that they name to nothing.
-pub fn revoke_device(
-    device: DeviceId,
-    reason: &str,
-    cut: Vec<Cut>,
-) -> Result<Vec<Vec<u8>>, StatementError> {
+pub fn revoke_device(device: DeviceId, reason: &str, cut: Vec<Cut>) -> Result<Vec<Vec<u8>>, StatementError> {
     revoke(device, reason, cut, false)
 }
 

@@ -162,11 +162,11 @@ impl Device {
 /// taken for damage.
 fn delete_all(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(()) };
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     let mut beside = Vec::new();
     for entry in fs::read_dir(folder)? {
         let found = entry?.file_name();
-        let ending = found.to_str().and_then(|found| found.strip_prefix(name));
+        let ending = found.as_encoded_bytes().strip_prefix(name).and_then(|end| str::from_utf8(end).ok());
         if ending.is_some_and(is_ours) {
             beside.push(folder.join(found));
         }

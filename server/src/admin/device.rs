@@ -144,12 +144,7 @@ pub fn find(data: &DataDir, text: &str) -> Result<Listed, AdminError> {
 /// wrote or writes goes into quarantine.
 ///
 /// With `wipe` the device is asked to delete what it holds; one that was revoked before is then asked now.
-pub fn revoke(
-    data: &DataDir,
-    device: &Listed,
-    reason: &str,
-    wipe: bool,
-) -> Result<Vec<Revoked>, AdminError> {
+pub fn revoke(data: &DataDir, device: &Listed, reason: &str, wipe: bool) -> Result<Vec<Revoked>, AdminError> {
     let signers = Signers::load(data)?;
     let mut log = LogWriter::open(&data.log_db(), system_clock())?;
     let state = log.state();

@@ -3,6 +3,7 @@
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use crate::junit;
 use crate::machine::{built, cargo, has, install, program, run, top};
 
 const DASHBOARD: &str = "server/dashboard";
@@ -193,9 +194,12 @@ fn kotlin() -> Result<(), String> {
     install(&[("mvn", &["maven"]), ("javac", &["default-jdk-headless"])])?;
     let library = built("debug").join("libbarid_ffi.so").to_string_lossy().into_owned();
     generate("kotlin", "bindings/kotlin/generated", &library)?;
+    // Classes and reports of what is gone would be looked at too.
+    std::fs::remove_dir_all(top().join("bindings/kotlin/target")).ok();
     run(program("mvn", &["-B", "--no-transfer-progress", "test"], "bindings/kotlin")
         .env("BARID_LIBRARY_DIR", built("debug"))
-        .env("BARID", built("debug").join("barid")))
+        .env("BARID", built("debug").join("barid")))?;
+    junit::all_ran("bindings/kotlin/src/test/kotlin", "bindings/kotlin/target/surefire-reports")
 }
 
 /// Generates the foreign sources from the built library.

@@ -58,10 +58,10 @@ fn what_the_relay_holds_stands_and_what_comes_after_the_revoke_waits_for_a_decis
     let phone = world.phone(0, "Ghat 1");
     record(&mut world, &phone, 3);
     let listed = device(&world, &phone);
-    let revoked = revoke(&world.data, &listed, "lost").unwrap();
+    let revoked = revoke(&world.data, &listed, "lost", false).unwrap();
     assert_eq!(revoked.len(), 1);
     assert_eq!(revoked[0].outcome, RevokeOutcome::Done { chains: 1, batches: 3, unnamed: 0 });
-    assert_eq!(revoke(&world.data, &listed, "lost").unwrap()[0].outcome, RevokeOutcome::Already);
+    assert_eq!(revoke(&world.data, &listed, "lost", false).unwrap()[0].outcome, RevokeOutcome::Already);
 
     let late = record(&mut world, &phone, 4);
     assert!(
@@ -122,7 +122,7 @@ fn seized() -> (World, Phone, Listed, [BatchId; 3]) {
     let own: Vec<_> = page.batches.into_iter().map(|logged| logged.batch).collect();
     let own: Vec<_> = own.into_iter().filter(|batch| batch.header().device == phone.device).collect();
     let listed = device(&world, &phone);
-    revoke(&world.data, &listed, "seized").unwrap();
+    revoke(&world.data, &listed, "seized", false).unwrap();
 
     let below = forged(&key, &own[0], 1);
     let below_on = forged(&key, &below, 5);
@@ -184,7 +184,7 @@ fn what_a_seized_phone_forks_before_it_is_revoked_stands_no_more_after_it() {
     assert_eq!(ids(&own(&world)), [honest[0].id(), fork.id(), fork_on.id()], "it displaces what stood");
 
     let listed = device(&world, &phone);
-    let revoked = revoke(&world.data, &listed, "seized").unwrap();
+    let revoked = revoke(&world.data, &listed, "seized", false).unwrap();
     assert_eq!(revoked[0].outcome, RevokeOutcome::Done { chains: 1, batches: 3, unnamed: 0 });
     assert_eq!(ids(&own(&world)), ids(&honest));
     let held = list(&world.data).unwrap();
@@ -235,11 +235,11 @@ fn a_space_whose_key_is_elsewhere_is_told_apart_and_the_others_are_decided() {
     let outcome = |space, revoked: &[crate::admin::device::Revoked]| {
         revoked.iter().find(|revoked| revoked.space == space).unwrap().outcome
     };
-    let revoked = revoke(&world.data, &listed, "lost").unwrap();
+    let revoked = revoke(&world.data, &listed, "lost", false).unwrap();
     assert_eq!(outcome(own, &revoked), RevokeOutcome::NoSigner);
     assert!(matches!(outcome(world.joint, &revoked), RevokeOutcome::Done { chains: 0, .. }));
     std::fs::rename(key.with_extension("elsewhere"), &key).unwrap();
-    let revoked = revoke(&world.data, &listed, "lost").unwrap();
+    let revoked = revoke(&world.data, &listed, "lost", false).unwrap();
     assert!(matches!(outcome(own, &revoked), RevokeOutcome::Done { .. }));
     assert_eq!(outcome(world.joint, &revoked), RevokeOutcome::Already);
 }
@@ -273,7 +273,7 @@ fn an_erased_record_is_in_none_of_the_logs_files() {
 fn a_changed_trail_is_a_finding() {
     let mut world = World::new();
     let phone = world.phone(0, "Ghat 1");
-    revoke(&world.data, &device(&world, &phone), "lost").unwrap();
+    revoke(&world.data, &device(&world, &phone), "lost", false).unwrap();
     let log = rusqlite::Connection::open(world.data.log_db()).unwrap();
     log.execute("UPDATE trail SET entry = zeroblob(40)", []).unwrap();
     let checked = crate::admin::check::check(&world.data).unwrap();

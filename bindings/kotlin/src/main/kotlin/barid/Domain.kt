@@ -24,11 +24,17 @@ public data class Fix(
 
 /** How many people, where they were counted. There is nothing here to say who they are. */
 public data class PersonCounts(
+    /** All of them. */
     val total: Long? = null,
+    /** Women. */
     val women: Long? = null,
+    /** Men. */
     val men: Long? = null,
+    /** Girls. */
     val girls: Long? = null,
+    /** Boys. */
     val boys: Long? = null,
+    /** Those of whom it was not seen. */
     val unknown: Long? = null,
 )
 
@@ -46,14 +52,21 @@ public data class Event(
     val reportedBy: String? = null,
     /** The id of the patrol during which it was recorded. */
     val patrol: String? = null,
+    /** Its category, a word. */
     val category: String? = null,
+    /** The layer of the map that it belongs on, a word. */
     val layer: String? = null,
     /** 0 to 300, higher is more urgent. */
     val priority: Long? = null,
+    /** A few words. */
     val title: String? = null,
+    /** More words. */
     val note: String? = null,
+    /** How far whoever reviews it has come, a word. */
     val reviewState: String? = null,
+    /** What is being done about it, a word. */
     val operationalState: String? = null,
+    /** How many people are concerned. */
     val people: PersonCounts = PersonCounts(),
     /** How many need water. */
     val needWater: Long? = null,
@@ -95,18 +108,29 @@ public data class Event(
 public data class Patrol(
     /** `planned`, `ready`, `active`, `done` or `cancelled`. */
     val state: String,
+    /** A few words. */
     val title: String? = null,
+    /** Its number in the books. */
     val serial: String? = null,
+    /** A word, as `vehicle`. */
     val type: String? = null,
+    /** Which unit. */
     val unit: String? = null,
+    /** What it is for. */
     val objective: String? = null,
     /** The callsign of who leads. */
     val leader: String? = null,
+    /** How it moves, a word. */
     val transport: String? = null,
+    /** Higher is more urgent. */
     val priority: Long? = null,
+    /** When it should start. */
     val scheduledStart: Instant? = null,
+    /** When it should end. */
     val scheduledEnd: Instant? = null,
+    /** When it did start. */
     val startedAt: Instant? = null,
+    /** When it did end. */
     val endedAt: Instant? = null,
 ) {
     /** Redacted: the state alone. */
@@ -143,6 +167,7 @@ public data class Alert(
     val raisedBy: String? = null,
     /** The id of the patrol during which it was raised. */
     val patrol: String? = null,
+    /** A few words. */
     val note: String? = null,
 ) {
     /** Redacted: type and state alone. */

@@ -47,7 +47,7 @@ public class FieldStore private constructor(
     public val records: Records = Records(coreRecords, live)
 
     /** Pictures. */
-    public val attachments: Attachments = Attachments()
+    public val attachments: Attachments = Attachments(core.attachments(), live)
 
     /** Tracks of patrols. */
     public val tracks: Tracks = Tracks(core.tracks())
@@ -128,6 +128,7 @@ public class FieldStore private constructor(
         watching.close()
         core.shutDown()
         sync.close()
+        attachments.close()
         tracks.close()
         peers.close()
         bundles.close()
@@ -155,5 +156,3 @@ public class FieldStore private constructor(
         public fun newSecret(): ByteArray = translated { generateSeed() }
     }
 }
-
-internal fun notYet(): Nothing = throw FieldException.Internal("this is not built in yet")

@@ -95,6 +95,10 @@ public data class SyncStatus(
     val unsentAttachments: Long = 0,
     /** Bytes of those attachments. */
     val unsentAttachmentBytes: Long = 0,
+    /** Bytes of attachments that this link, or else the last one, has carried to the relay. */
+    val attachmentBytesUp: Long = 0,
+    /** Bytes of attachments that it has brought from there. */
+    val attachmentBytesDown: Long = 0,
     /** Why the relay does not take something of this device's, while that is so. The device keeps it. */
     val turnedDown: String? = null,
     /** When everything was last exchanged. */

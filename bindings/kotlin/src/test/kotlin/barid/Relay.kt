@@ -10,8 +10,12 @@ class Relay(folder: File) : AutoCloseable {
     private val data = File(folder, "relay").path
     private var process: Process? = null
 
-    /** Where it listens, on the loopback. */
-    val port: Int = ServerSocket(0).use { it.localPort }
+    /** Where phones that enrol look for it, on the loopback. */
+    val port: Int = freePort()
+
+    /** Where it listens now. */
+    var listens: Int = port
+        private set
 
     init {
         val password = File(folder, "password").apply { writeText("a long enough password 7600") }
@@ -22,9 +26,10 @@ class Relay(folder: File) : AutoCloseable {
         start()
     }
 
-    /** Starts it, at first or again. */
-    fun start() {
-        val started = ProcessBuilder(program, "serve", "--data", data, "--listen", "127.0.0.1:$port")
+    /** Starts it, at first or again, perhaps elsewhere. */
+    fun start(listen: Int = port) {
+        listens = listen
+        val started = ProcessBuilder(program, "serve", "--data", data, "--listen", "127.0.0.1:$listen")
             .redirectError(ProcessBuilder.Redirect.INHERIT)
             .start()
         val said = started.inputStream.bufferedReader()
@@ -62,5 +67,10 @@ class Relay(folder: File) : AutoCloseable {
     override fun close() {
         process?.destroy()
         if (process?.waitFor(15, TimeUnit.SECONDS) == false) process?.destroyForcibly()
+    }
+
+    companion object {
+        /** A port that nobody listens on. */
+        fun freePort(): Int = ServerSocket(0).use { it.localPort }
     }
 }
