@@ -4,6 +4,7 @@
 //! views' own. Nothing here writes anything, and nothing here knows the log or a store. Who may ask
 //! is decided in front of all routes, by the server.
 
+mod attachments;
 mod devices;
 pub mod error;
 mod events;
@@ -25,6 +26,7 @@ use barid_core::store::PageToken;
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::accounts::Accounts;
+use crate::attachments::Attachments;
 use crate::live::Live;
 use crate::reports::Reports;
 use crate::view::devices::Connected;
@@ -46,6 +48,8 @@ pub struct ApiState {
     pub reports: Reports,
     /// Who is on a link now.
     pub connected: AskConnected,
+    /// Photos and other attachments.
+    pub attachments: Attachments,
     /// Whose sessions run.
     pub accounts: Accounts,
     /// What time it is.
@@ -78,6 +82,7 @@ pub fn routes() -> OpenApiRouter<ApiState> {
         .merge(session::routes())
         .merge(spaces::routes())
         .merge(events::routes())
+        .merge(attachments::routes())
         .merge(patrols::routes())
         .merge(positions::routes())
         .merge(devices::routes())

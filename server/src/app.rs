@@ -20,6 +20,7 @@ use tracing::Level;
 
 use crate::accounts::Accounts;
 use crate::api::ApiState;
+use crate::attachments::Attachments;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::enrolment::Enrolments;
@@ -53,6 +54,8 @@ pub struct App {
     pub enrolments: Enrolments,
     /// What devices last said of themselves.
     pub reports: Reports,
+    /// Photos and other attachments.
+    pub attachments: Attachments,
     /// Who is linked now.
     pub links: relay::Links,
     /// The views.
@@ -86,6 +89,7 @@ impl App {
                 let links = self.links.clone();
                 move || links.connected()
             }),
+            attachments: self.attachments.clone(),
             accounts: self.accounts.clone(),
             clock: self.clock.clone(),
             demo: self.is_demo,

@@ -100,6 +100,9 @@ pub trait Blobs: Send + Sync + fmt::Debug {
     /// Removes an attachment and whatever was being sent of it. Returns whether there was anything.
     fn remove(&self, blob: BlobId) -> Result<bool, BlobError>;
 
+    /// Removes what a device has begun to send of an attachment.
+    fn give_up(&self, part: PartId) -> Result<(), BlobError>;
+
     /// Every attachment that is held whole, with its length, in no order.
     fn list(&self) -> Result<Vec<(BlobId, u64)>, BlobError>;
 

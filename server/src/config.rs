@@ -110,6 +110,14 @@ keys! {
     quarantine_batches_max: u64 = 4096, "COUNT";
     /// Mebibytes that they may have together, at most. [default: 64]
     quarantine_mebibytes_max: u64 = 64, "MEBIBYTES";
+    /// Mebibytes of one attachment, such as a photo, at most. [default: 25]
+    attachment_mebibytes_max: u64 = 25, "MEBIBYTES";
+    /// Mebibytes of all attachments of a space, at most; what does not fit waits on the phones. [default: 51200]
+    attachments_space_mebibytes_max: u64 = 51200, "MEBIBYTES";
+    /// Mebibytes of all attachments that one device has sent, at most. [default: 10240]
+    attachments_device_mebibytes_max: u64 = 10240, "MEBIBYTES";
+    /// Mebibytes that attachments leave free on the disk, so that records always find room. [default: 512]
+    attachments_spare_mebibytes_min: u64 = 512, "MEBIBYTES";
     /// Batches made durable together, at most: more is faster, fewer answers sooner. [default: 256]
     log_group_max: usize = 256, "COUNT";
     /// Batches waiting to be made durable, at most: the bound on the memory of uploads. [default: 512]

@@ -93,6 +93,16 @@ impl DataDir {
         self.root.join("aside.db")
     }
 
+    /// The folder of attachments.
+    pub fn attachments(&self) -> PathBuf {
+        self.root.join("attachments")
+    }
+
+    /// What is known of the attachments beside their files.
+    pub fn attachments_db(&self) -> PathBuf {
+        self.root.join("attachments.db")
+    }
+
     /// The directory of certificates.
     pub fn tls(&self) -> PathBuf {
         self.root.join("tls")

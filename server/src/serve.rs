@@ -29,6 +29,7 @@ use tower::ServiceExt as _;
 
 use crate::accounts::Accounts;
 use crate::app::{App, router};
+use crate::attachments::{Attachments, Limits, OpenIndexError, keeper};
 use crate::auth::PeerAddress;
 use crate::config::Config;
 use crate::data_dir::{DataDir, ServeLock, Serving};
@@ -65,6 +66,9 @@ pub enum ServeError {
     /// The thread that writes the log is gone: nothing could be taken any more.
     #[error("the thread that writes the log has ended; see the traces before this")]
     LogEnded,
+    /// What is known of the attachments cannot be opened.
+    #[error(transparent)]
+    Attachments(#[from] OpenIndexError),
     /// The relay's own database cannot be opened.
     #[error("opening the accounts")]
     RelayDb(#[from] OpenRelayDbError),
@@ -127,6 +131,7 @@ impl Server {
             },
         )?;
         let relay_db = RelayDb::open(&data.relay_db())?;
+        let attachments = Attachments::open(&data, Limits::of(&config), clock.clone())?;
         let bind_error = |source| ServeError::Bind { address: config.listen, source };
         let listener = TcpListener::bind(config.listen).await.map_err(bind_error)?;
         let address = listener.local_addr().map_err(bind_error)?;
@@ -143,6 +148,7 @@ impl Server {
             reports: Reports::new(relay_db.clone(), clock.clone()),
             views: Views::new(data.clone()),
             live: Live::new(clock()),
+            attachments,
             certificate_pin: served.as_ref().map(|served| served.pin),
             config: Arc::new(config),
             shutdown: Shutdown::default(),
@@ -189,6 +195,12 @@ impl Server {
         let config = Arc::clone(&app.config);
         let shutdown = app.shutdown.clone();
         tokio::spawn(relay::tell_links(app.log.state(), app.links.clone()));
+        let keeping = tokio::spawn(keeper::keep(
+            app.attachments.clone(),
+            app.views.clone(),
+            app.log.state(),
+            shutdown.clone(),
+        ));
         let materialising = worker.map(|program| materialiser::start(&app, program));
         let routes = router(app.clone());
         let places_max = config.connections_max.clamp(1, 1_000_000);
@@ -237,6 +249,9 @@ impl Server {
         // Whatever was queued is committed, and the write-ahead log is folded in.
         if tokio::time::timeout(drain_max, app.log.close()).await.is_err() {
             tracing::warn!("the log was not closed in time");
+        }
+        if keeping.await.is_err() {
+            tracing::error!("the attachments were not kept to the end");
         }
         if let Some(materialising) = materialising {
             materialising.join().await;

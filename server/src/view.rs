@@ -4,6 +4,7 @@
 //! through the same store, opened read-only. Beside them are read the log (when a batch was logged)
 //! and what devices said of themselves. Removing `views.db` loses nothing.
 
+pub mod attachments;
 pub mod devices;
 pub mod events;
 mod history;
@@ -17,10 +18,11 @@ pub mod spaces;
 pub mod stats;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use barid_core::clock::Timestamp;
-use barid_core::store::{OpenError, Record, Store, StoreConfig, StoreError};
+use barid_core::store::{OpenError, Query, Record, Store, StoreConfig, StoreError};
 
 use crate::data_dir::DataDir;
 use crate::log::LogError;
@@ -57,6 +59,8 @@ pub enum ViewError {
 pub struct Views {
     dir: DataDir,
     open: Arc<Mutex<Option<Open>>>,
+    /// How many files were opened so far.
+    generations: Arc<AtomicU64>,
 }
 
 /// What is kept open between two requests.
@@ -77,12 +81,13 @@ pub struct View {
     names: Arc<Names>,
     mentions: Arc<Mutex<Mentions>>,
     dir: DataDir,
+    generation: u64,
 }
 
 impl Views {
     /// Names the views of a data directory; nothing is opened before somebody looks.
     pub fn new(dir: DataDir) -> Self {
-        Self { dir, open: Arc::default() }
+        Self { dir, open: Arc::default(), generations: Arc::default() }
     }
 
     /// Looks at the views as they are now. Blocks.
@@ -115,6 +120,7 @@ impl Views {
             log: Arc::new(LogReader::open(&self.dir.log_db())?),
             mentions: Arc::default(),
             dir: self.dir.clone(),
+            generation: self.generations.fetch_add(1, Ordering::Relaxed),
         };
         Ok(Open { view, file, control })
     }
@@ -127,6 +133,39 @@ fn read_names(store: &Store) -> Result<Names, StoreError> {
 }
 
 impl View {
+    /// Says which file these views are: another when they were built anew.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Grows with every change of any record.
+    pub(crate) fn revision(&self) -> Result<u64, ViewError> {
+        Ok(self.store.revision()?)
+    }
+
+    /// Shows the records of every kind that changed after a revision, a page at a time.
+    pub(crate) fn changed_since<E: From<ViewError>>(
+        &self,
+        revision: u64,
+        page_len: usize,
+        mut show: impl FnMut(&[Record]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut query = Query {
+            changed_since: Some(revision),
+            include_withdrawn: true,
+            limit: page_len,
+            ..Query::default()
+        };
+        loop {
+            let page = self.store.query(&query).map_err(ViewError::Store)?;
+            show(&page.records)?;
+            match page.next {
+                Some(next) => query.after = Some(next),
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// When this relay logged the last change of a record.
     fn received_at(&self, record: &Record) -> Result<Option<Timestamp>, ViewError> {
         match self.store.last_logged(record.space, &record.kind, record.id)? {

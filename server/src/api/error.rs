@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::blob::BlobError;
 use crate::view::ViewError;
 
 /// A request that cannot be answered.
@@ -39,6 +40,15 @@ pub enum ApiError {
     /// The views cannot be read.
     #[error("the relay could not answer")]
     Internal(#[source] ViewError),
+    /// An attachment has no such range of bytes.
+    #[error("it has {len} bytes")]
+    BadRange {
+        /// Bytes that it has.
+        len: u64,
+    },
+    /// An attachment cannot be read.
+    #[error("the relay could not answer")]
+    Attachment(#[source] BlobError),
     /// The work was given up, as when the relay stops.
     #[error("the relay could not answer")]
     GivenUp(#[source] tokio::task::JoinError),
@@ -61,7 +71,8 @@ impl ApiError {
             Self::NotFound { .. } => (StatusCode::NOT_FOUND, "not_found"),
             Self::BadQuery { .. } | Self::UnreadableQuery(_) => (StatusCode::BAD_REQUEST, "bad_query"),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
-            Self::Internal(_) | Self::GivenUp(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::BadRange { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "bad_range"),
+            Self::Internal(_) | Self::Attachment(_) | Self::GivenUp(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
     }
 }
@@ -113,6 +124,11 @@ impl IntoResponse for ApiError {
         let mut response = Problem::response(status, code, self.to_string());
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Self::BadRange { len } = self
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes */{len}"))
+        {
+            response.headers_mut().insert(header::CONTENT_RANGE, range);
         }
         response
     }

@@ -150,7 +150,9 @@ async fn detail(
 ) -> Result<Json<EventDetail>, ApiError> {
     let (kind, (space, id)) = (kind_of(&kind)?, record_path(&space, &id)?);
     let found = state.look(move |view| view.event(space, kind, id)).await?;
-    found.map(Json).ok_or(ApiError::NotFound { what: kind })
+    let mut found = found.ok_or(ApiError::NotFound { what: kind })?;
+    state.mark_held(space, &mut found.attachments).await?;
+    Ok(Json(found))
 }
 
 /// Everything that was ever changed in one event or alert, the oldest first.

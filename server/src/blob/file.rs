@@ -84,7 +84,12 @@ impl FileBlobs {
         Ok(entries(&self.root)?.into_iter().filter_map(|(name, path)| Some((name.parse().ok()?, path))).collect())
     }
 
-    /// What is being sent in a space: what it is to become, its path, when it last grew.
+    fn remove_parts(&self, is_meant: impl Fn(PartId) -> bool, space: SpaceId) -> io::Result<()> {
+        let meant = self.parts(space)?.into_iter().filter(|(part, _)| is_meant(*part));
+        meant.map(|(_, path)| fs::remove_file(path)).collect()
+    }
+
+    /// What is being sent in a space: what it is to become, and where it lies.
     fn parts(&self, space: SpaceId) -> io::Result<Vec<(PartId, PathBuf)>> {
         let named = entries(&self.space_dir(space).join(PARTS))?;
         Ok(named.into_iter().filter_map(|(name, path)| Some((part_named(space, &name)?, path))).collect())
@@ -114,13 +119,12 @@ impl Blobs for FileBlobs {
             return Ok(Put::Whole);
         }
         let path = self.part_path(part, len);
-        let mut file = match open_part(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.create_dir(path.parent().unwrap_or(&self.root))?;
-                open_part(&path)?
-            }
-            opened => opened?,
-        };
+        if !path.exists() {
+            // Another length is another beginning, and there is one at a time.
+            self.remove_parts(|other| other == part, part.blob.space)?;
+            self.create_dir(path.parent().unwrap_or(&self.root))?;
+        }
+        let mut file = open_part(&path)?;
         let held = file.metadata()?.len();
         if held >= len {
             // Whole but for its name: the relay was stopped before it could look.
@@ -167,6 +171,11 @@ impl Blobs for FileBlobs {
             }
         }
         Ok(is_removed)
+    }
+
+    fn give_up(&self, part: PartId) -> Result<(), BlobError> {
+        let _alone = self.busy.enter(part.blob);
+        Ok(self.remove_parts(|other| other == part, part.blob.space)?)
     }
 
     fn list(&self) -> Result<Vec<(BlobId, u64)>, BlobError> {

@@ -109,6 +109,11 @@ impl Blobs for MemoryBlobs {
         Ok(state.whole.remove(&blob).is_some() || had_parts)
     }
 
+    fn give_up(&self, part: PartId) -> Result<(), BlobError> {
+        self.usable()?.parts.remove(&part);
+        Ok(())
+    }
+
     fn list(&self) -> Result<Vec<(BlobId, u64)>, BlobError> {
         Ok(self.usable()?.whole.iter().map(|(blob, bytes)| (*blob, bytes.len() as u64)).collect())
     }

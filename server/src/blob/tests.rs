@@ -97,6 +97,11 @@ fn a_length_that_was_a_lie_ends_in_another_hash_and_another_length_begins_anew()
         assert_eq!(blobs.put(part, 500, 0, &bytes[..500]).unwrap(), Put::Mismatch, "it ends too soon");
         assert_eq!(blobs.put(part, 2000, 0, &bytes).unwrap(), Put::Held(1000), "it never ends");
         assert_eq!(blobs.part(part, 1000).unwrap(), 0);
+        for len in 2000..2100 {
+            assert_eq!(blobs.put(part, len, 0, &bytes).unwrap(), Put::Held(1000));
+        }
+        let idle = Duration::from_secs(3600);
+        assert_eq!(blobs.sweep(idle).unwrap(), [(part, 1000)], "there is one beginning at a time");
         assert_eq!(blobs.put(part, 1000, 0, &bytes).unwrap(), Put::Whole);
     });
 }
@@ -141,6 +146,19 @@ fn what_is_removed_is_gone_with_what_was_being_sent_of_it() {
         assert!(!blobs.remove(one.blob).unwrap());
         assert_eq!((blobs.whole(one.blob).unwrap(), blobs.part(two, 1000).unwrap()), (None, 0));
         assert_eq!(blobs.list().unwrap(), []);
+    });
+}
+
+#[test]
+fn what_is_given_up_begins_anew_and_nothing_else_does() {
+    on_each(|blobs| {
+        let bytes = bytes_of(10, 1000);
+        let (one, two) = (part(&bytes, 1, 1), part(&bytes, 1, 2));
+        blobs.put(one, 1000, 0, &bytes[..10]).unwrap();
+        blobs.put(two, 1000, 0, &bytes[..20]).unwrap();
+        blobs.give_up(one).unwrap();
+        blobs.give_up(one).unwrap();
+        assert_eq!((blobs.part(one, 1000).unwrap(), blobs.part(two, 1000).unwrap()), (0, 20));
     });
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use utoipa::ToSchema;
 
+use super::attachments::{Attachment, attachments_of};
 use super::shape::{OrganisationName, Place, Trace, int_of, json, json_fields, rfc3339, text_of};
 use super::{View, ViewError};
 
@@ -169,6 +170,8 @@ pub struct EventDetail {
     pub event: Event,
     /// Its conflicts.
     pub conflict_fields: Vec<ConflictField>,
+    /// Its attachments, in the order of their hashes.
+    pub attachments: Vec<Attachment>,
 }
 
 /// One field that a change set.
@@ -322,7 +325,8 @@ impl View {
     pub fn event(&self, space: SpaceId, kind: &str, id: RecordId) -> Result<Option<EventDetail>, ViewError> {
         let Some(record) = self.store.get(space, kind, id)? else { return Ok(None) };
         let conflict_fields = self.conflicts_of(&record)?;
-        Ok(Some(EventDetail { event: self.event_of(&record)?, conflict_fields }))
+        let attachments = attachments_of(&record.fields);
+        Ok(Some(EventDetail { event: self.event_of(&record)?, conflict_fields, attachments }))
     }
 
     fn conflicts_of(&self, record: &Record) -> Result<Vec<ConflictField>, ViewError> {
