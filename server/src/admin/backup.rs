@@ -4,6 +4,7 @@
 //! it is complete and on disk: under its name there is a whole backup or none. The views are not
 //! copied; they are rebuilt.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ use rusqlite::Connection;
 
 use super::copy::{CopyError, content_of, copy_database, copy_file};
 use super::manifest::{FORMAT, ListedFile, Manifest, Versions, heads};
+use crate::blob::Blobs as _;
+use crate::blob::file::FileBlobs;
 use crate::data_dir::{DataDir, sync_dir};
 use crate::keys::{self, KeyError};
 use crate::log::writer::LogWriter;
@@ -109,6 +112,12 @@ fn make(data: &DataDir, folder: &Path, now: Timestamp) -> Result<Manifest, Backu
         Ok((id, heads(log)?))
     })?;
     let ((), relay_version) = copying.database(&data.relay_db(), "relay.db", |_| Ok(()))?;
+    // Attachments after the log: a device lets go of its own once the backup's log is beyond where they
+    // were acknowledged, and what was acknowledged up to there is among those listed here.
+    if data.attachments_db().exists() {
+        copying.database(&data.attachments_db(), "attachments.db", |_| Ok(()))?;
+    }
+    copying.attachments(&FileBlobs::new(data.attachments()))?;
     copying.files_of(&data.organisations(), "organisations")?;
     copying.files_of(&data.tls(), "tls")?;
     if data.config_file().exists() {
@@ -187,6 +196,42 @@ impl Copying<'_> {
             }
         }
         sync_dir(&directory).map_err(at)
+    }
+
+    /// Copies every attachment that is held whole, but for what the disk has spoiled.
+    fn attachments(&mut self, blobs: &FileBlobs) -> Result<(), BackupError> {
+        let at = |path: &Path, source| BackupError::File { path: path.to_owned(), source };
+        let held = blobs.list().map_err(|error| at(Path::new("attachments"), io::Error::other(error)))?;
+        let mut directories = BTreeSet::new();
+        for (blob, _) in held {
+            let hash = blob.hash.to_string();
+            let directory = Path::new("attachments").join(blob.space.to_string()).join(&hash[..2]);
+            let (from, to) = (blobs.path(blob), self.folder.join(&directory).join(&hash));
+            for directory in directory.ancestors().filter(|ancestor| !ancestor.as_os_str().is_empty()) {
+                if directories.insert(directory.to_owned()) {
+                    self.create_dir(&self.folder.join(directory))?;
+                }
+            }
+            let content = match copy_file(&from, &to) {
+                // Erased meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !from.exists() => {
+                    fs::remove_file(&to).map_err(|source| at(&to, source))?;
+                    continue;
+                }
+                content => content.map_err(|source| at(&from, source))?,
+            };
+            if content.hash.as_bytes() != blob.hash.as_bytes() {
+                tracing::error!(%hash, "an attachment is damaged and left out: see `barid check`");
+                fs::remove_file(&to).map_err(|source| at(&to, source))?;
+                continue;
+            }
+            self.list(format!("attachments/{}/{}/{hash}", blob.space, &hash[..2]), content);
+        }
+        for directory in directories {
+            let directory = self.folder.join(directory);
+            sync_dir(&directory).map_err(|source| at(&directory, source))?;
+        }
+        Ok(())
     }
 
     fn file(&mut self, from: &Path, name: &str) -> Result<(), BackupError> {

@@ -9,11 +9,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use barid_core::id::{RecordId, SpaceId, to_hex};
+use barid_core::id::{AttachmentHash, RecordId, SpaceId, to_hex};
 use barid_core::position::Cursor;
 use barid_core::store::{IngestError, OpenError, Store, StoreConfig, StoreError};
 
-use super::copy::{CopyError, copy_database, open_to_read};
+use super::copy::{CopyError, content_of, copy_database, open_to_read};
+use crate::blob::file::FileBlobs;
+use crate::blob::{BlobError, Blobs as _};
 use crate::data_dir::DataDir;
 use crate::keys::{self, KeyError};
 use crate::log::LogError;
@@ -33,6 +35,8 @@ pub struct Checked {
     pub log: Audited,
     /// What became of the comparison of the views.
     pub views: Views,
+    /// Attachments that were compared with their hashes.
+    pub attachments: u64,
 }
 
 /// Whether the views were compared with the log.
@@ -85,6 +89,14 @@ pub enum Finding {
     /// The audit trail was changed, or something was left out of it.
     #[error("log.db: the audit trail is not as it was written from entry {0} on")]
     Trail(u64),
+    /// An attachment has another hash than its name.
+    #[error(
+        "attachments, space {0}: {1} is not what was sent; without the file, phones that have it send it again"
+    )]
+    Attachment(SpaceId, AttachmentHash),
+    /// An attachment cannot be read.
+    #[error("attachments: {0}")]
+    AttachmentUnread(BlobError),
     /// A key.
     #[error("{0}")]
     Key(KeyError),
@@ -158,6 +170,7 @@ pub fn check(data: &DataDir) -> Result<Checked, CheckError> {
     let mut findings = Vec::new();
     check_keys(data, &mut findings);
     check_database("relay.db", &data.relay_db(), &mut findings);
+    let attachments = check_attachments(data, &mut findings);
     let log = check_log(data, &mut findings);
     let views = if !data.views_db().exists() {
         Views::NotBuilt
@@ -166,7 +179,34 @@ pub fn check(data: &DataDir) -> Result<Checked, CheckError> {
     } else {
         compare_views(data, &mut findings)?
     };
-    Ok(Checked { findings, log: log.unwrap_or_default(), views })
+    Ok(Checked { findings, log: log.unwrap_or_default(), views, attachments })
+}
+
+/// Compares every attachment with its hash; returns how many there are.
+fn check_attachments(data: &DataDir, findings: &mut Vec<Finding>) -> u64 {
+    if data.attachments_db().exists() {
+        check_database("attachments.db", &data.attachments_db(), findings);
+    }
+    let blobs = FileBlobs::new(data.attachments());
+    let held = match blobs.list() {
+        Ok(held) => held,
+        Err(error) => {
+            findings.push(Finding::AttachmentUnread(error));
+            return 0;
+        }
+    };
+    let mut checked = 0;
+    for (blob, _) in held {
+        match content_of(&blobs.path(blob)) {
+            Ok(content) if content.hash.as_bytes() == blob.hash.as_bytes() => {}
+            Ok(_) => findings.push(Finding::Attachment(blob.space, blob.hash)),
+            // Erased meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => findings.push(Finding::AttachmentUnread(error.into())),
+        }
+        checked += 1;
+    }
+    checked
 }
 
 fn check_keys(data: &DataDir, findings: &mut Vec<Finding>) {

@@ -5,6 +5,7 @@
 //! batch number that was used after the backup must never be used again for something else. Views are
 //! not restored; they are rebuilt.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -103,14 +104,15 @@ fn make(folder: &Path, manifest: &Manifest, data: &DataDir) -> Result<LogId, Res
         result.map_err(|source| RestoreError::File { path: path.to_owned(), source })
     };
     at(data.root(), DataDir::create_private_dir(data.root()))?;
-    let mut directories = vec![data.root().to_owned()];
+    let mut directories = BTreeSet::from([data.root().to_owned()]);
     for file in &manifest.files {
         let relative = file.relative()?;
         let target = data.root().join(relative);
-        let directory = target.parent().unwrap_or(data.root()).to_owned();
-        if !directories.contains(&directory) {
-            at(&directory, DataDir::create_private_dir(&directory))?;
-            directories.push(directory);
+        for directory in relative.ancestors().skip(1).map(|ancestor| data.root().join(ancestor)) {
+            if !directories.contains(&directory) {
+                at(&directory, DataDir::create_private_dir(&directory))?;
+                directories.insert(directory);
+            }
         }
         let content = copy_file(&folder.join(relative), &target)
             .map_err(|source| RestoreError::File { path: target, source })?;

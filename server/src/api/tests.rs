@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{Request, StatusCode, header};
-use barid_core::id::RecordId;
+use barid_core::id::{AttachmentHash, DeviceId, RecordId};
+use barid_core::model::Value;
 use serde_json::{Value as Json, json};
 use tower::ServiceExt as _;
 
 use crate::app::{App, router};
+use crate::blob::{BlobId, PartId};
 use crate::config::Config;
 use crate::fixture::{NOON, Phone, World, event, fields};
 use crate::live::LiveItem;
@@ -561,4 +563,105 @@ fn collect_references(value: &Json, references: &mut Vec<String>) {
         Json::Array(items) => items.iter().for_each(|item| collect_references(item, references)),
         _ => {}
     }
+}
+
+/// A JPEG's first bytes and something behind them.
+fn picture(len: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..len).map(|place| place as u8).collect();
+    bytes[..4].copy_from_slice(b"\xff\xd8\xff\xe0");
+    bytes
+}
+
+async fn hold(filled: &Filled, bytes: &[u8]) -> String {
+    let hash = AttachmentHash::from_bytes(*blake3::hash(bytes).as_bytes());
+    let blob = BlobId { space: filled.world.joint, hash };
+    let part = PartId { blob, device: DeviceId::from_bytes([9; 32]) };
+    let held = filled.app.attachments.piece(part, bytes.len() as u64, 0, bytes.to_vec()).await.unwrap();
+    assert!(held.is_whole);
+    hash.to_string()
+}
+
+#[tokio::test]
+async fn an_event_lists_its_photos_and_says_which_are_not_here_yet() {
+    let mut filled = filled().await;
+    let (photo, thumbnail) = (picture(70_000), picture(3_000));
+    let missing = blake3::hash(b"on a phone").to_hex().to_string();
+    let about = |thumbnail: &[u8]| {
+        Value::Map(fields([
+            ("type", "image/jpeg".into()),
+            ("len", 70_000.into()),
+            ("thumbnail", Value::Bytes(blake3::hash(thumbnail).as_bytes().to_vec())),
+            ("thumbnail_len", 3_000.into()),
+        ]))
+    };
+    let mut event = event("fire", "with photos", 40);
+    event.insert(format!("attachment/{}", blake3::hash(&photo).to_hex()), about(&thumbnail));
+    event.insert(format!("attachment/{missing}"), about(&thumbnail));
+    let id = filled.one.put("event", event);
+    filled.world.take(&filled.one);
+    filled.world.materialise();
+    hold(&filled, &thumbnail).await;
+    let path = format!("/api/events/{}/event/{id}", filled.space());
+    let shown = filled.get(&path).await["attachments"].clone();
+    assert_eq!(shown.as_array().unwrap().len(), 2);
+    for shown in shown.as_array().unwrap() {
+        assert_eq!((&shown["held"], &shown["thumbnail"]["held"]), (&json!(false), &json!(true)));
+        assert_eq!((&shown["type"], &shown["len"]), (&json!("image/jpeg"), &json!(70_000)));
+    }
+    let hash = hold(&filled, &photo).await;
+    let shown = filled.get(&path).await["attachments"].clone();
+    let held = shown.as_array().unwrap().iter().find(|shown| shown["held"] == true).unwrap().clone();
+    assert_eq!(held["hash"], hash);
+    assert_eq!(filled.get(&format!("/api/events/{}/event/{}", filled.space(), filled.contested)).await["attachments"], json!([]));
+}
+
+#[tokio::test]
+async fn a_photo_is_served_so_that_no_browser_runs_it_and_only_where_it_belongs() {
+    let filled = filled().await;
+    let photo = picture(600_000);
+    let hash = hold(&filled, &photo).await;
+    let page = b"<!doctype html><script>alert(1)</script>".to_vec();
+    let page_hash = hold(&filled, &page).await;
+    let of = |space: &str, hash: &str| format!("/api/spaces/{space}/attachments/{hash}");
+    let path = of(&filled.space(), &hash);
+    let ask = async |path: &str, more: &[(&str, &str)]| {
+        let mut request = Request::get(path).header(header::HOST, "localhost").header(header::COOKIE, &filled.cookie);
+        for (name, value) in more {
+            request = request.header(*name, *value);
+        }
+        let response = filled.routes.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let (head, body) = response.into_parts();
+        (head.status, head.headers, to_bytes(body, usize::MAX).await.unwrap())
+    };
+    let (status, headers, body) = ask(&path, &[]).await;
+    assert_eq!((status, body.len()), (StatusCode::OK, photo.len()));
+    assert_eq!(body, photo);
+    let text = |name: &str| headers[name].to_str().unwrap();
+    assert_eq!(text("content-type"), "image/jpeg");
+    assert_eq!(text("x-content-type-options"), "nosniff");
+    assert_eq!(text("content-disposition"), format!("attachment; filename=\"{}.jpeg\"", &hash[..16]));
+    assert_eq!(text("content-security-policy"), "default-src 'none'; sandbox");
+    assert_eq!(text("cache-control"), "no-store");
+    assert_eq!(text("etag"), format!("\"{hash}\""));
+    let (status, headers, body) = ask(&path, &[("range", "bytes=300000-300009")]).await;
+    assert_eq!((status, &body[..]), (StatusCode::PARTIAL_CONTENT, &photo[300_000..300_010]));
+    assert_eq!(headers["content-range"], "bytes 300000-300009/600000");
+    let (status, headers, _) = ask(&path, &[("range", "bytes=600000-")]).await;
+    assert_eq!((status, &headers["content-range"]), (StatusCode::RANGE_NOT_SATISFIABLE, &"bytes */600000".parse().unwrap()));
+    let (status, _, body) = ask(&path, &[("if-none-match", &format!("\"{hash}\""))]).await;
+    assert_eq!((status, body.len()), (StatusCode::NOT_MODIFIED, 0));
+    let (_, headers, body) = ask(&of(&filled.space(), &page_hash), &[]).await;
+    assert_eq!((&headers["content-type"], body.len()), (&"application/octet-stream".parse().unwrap(), page.len()));
+    // Elsewhere it does not exist, and whoever is not signed in gets nothing.
+    let unknown = blake3::hash(b"nobody sent it").to_hex().to_string();
+    for (space, hash) in [("11".repeat(32), hash.as_str()), (filled.space(), &unknown)] {
+        let (status, _, body) = ask(&of(&space, hash), &[]).await;
+        let problem: Json = serde_json::from_slice(&body).unwrap();
+        assert_eq!((status, &problem["code"]), (StatusCode::NOT_FOUND, &json!("not_found")));
+    }
+    for hash in ["..%2f..%2frelay.key", "relay.key", &hash[..62], &format!("{hash}00")] {
+        assert_eq!(ask(&of(&filled.space(), hash), &[]).await.0, StatusCode::BAD_REQUEST, "{hash}");
+    }
+    let stranger = Request::get(&path).header(header::HOST, "localhost").body(Body::empty()).unwrap();
+    assert_eq!(filled.routes.clone().oneshot(stranger).await.unwrap().status(), StatusCode::UNAUTHORIZED);
 }

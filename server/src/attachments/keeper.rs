@@ -175,3 +175,94 @@ fn sweep(attachments: &Attachments) {
         Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "attachments were not swept"),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use barid_core::clock::Timestamp;
+    use barid_core::control::erase as erase_statement;
+    use barid_core::id::DeviceId;
+    use barid_core::model::{Fields, Value};
+
+    use super::*;
+    use crate::attachments::Limits;
+    use crate::blob::{BlobId, PartId};
+    use crate::config::Config;
+    use crate::fixture::{World, event};
+    use crate::log::writer::OwnStatements;
+
+    fn hash(bytes: &[u8]) -> AttachmentHash {
+        AttachmentHash::from_bytes(*blake3::hash(bytes).as_bytes())
+    }
+
+    fn with_photo(mut fields: Fields, photo: &[u8], thumbnail: &[u8]) -> Fields {
+        let about = Fields::from([
+            ("type".to_owned(), "image/jpeg".into()),
+            ("len".to_owned(), Value::Int(photo.len() as i64)),
+            ("thumbnail".to_owned(), Value::Bytes(hash(thumbnail).as_bytes().to_vec())),
+        ]);
+        fields.insert(format!("attachment/{}", hash(photo)), Value::Map(about));
+        fields
+    }
+
+    #[tokio::test]
+    async fn an_erased_record_takes_its_photos_along_and_leaves_those_of_others() {
+        let mut world = World::new();
+        let phone = world.phone(0, "SH-1");
+        let (photo, thumbnail, shared) = (b"photo".as_slice(), b"small".as_slice(), b"shared".as_slice());
+        let fields = with_photo(event("fire", "One", 0), photo, thumbnail);
+        let record = phone.put("event", with_photo(fields, shared, shared));
+        phone.put("event", with_photo(event("fire", "Two", 1), shared, shared));
+        world.take(&phone);
+        world.materialise();
+        let views = Views::new(world.data.clone());
+        let limits = Limits { spare_len_min: 0, ..Limits::of(&Config::defaults("x")) };
+        let clock: barid_core::clock::Clock = std::sync::Arc::new(|| Timestamp::from_millis(5));
+        let attachments = Attachments::open(&world.data, limits, clock.clone()).unwrap();
+        let mut followed = Followed::default();
+        let asks = attachments.asks();
+        follow(&attachments, &views, &world.log.state(), &mut followed).unwrap();
+        assert!(asks.has_changed().unwrap(), "now it is known what is lacking");
+        let mut lacking = attachments.lacking(world.joint, 64).await;
+        lacking.sort();
+        let mut expected = [photo, thumbnail, shared].map(hash);
+        expected.sort();
+        assert_eq!(lacking, expected);
+        for bytes in [photo, thumbnail, shared] {
+            let blob = BlobId { space: world.joint, hash: hash(bytes) };
+            let part = PartId { blob, device: DeviceId::from_bytes([1; 32]) };
+            let held = attachments.piece(part, bytes.len() as u64, 0, bytes.to_vec()).await;
+            assert!(held.unwrap().is_whole);
+        }
+        assert_eq!(attachments.lacking(world.joint, 64).await, []);
+
+        // Detached first: the history still names it.
+        phone.store
+            .write(|group| {
+                let none = [(format!("attachment/{}", hash(photo)), None)].into();
+                group.patch(world.joint, "event", record, none)
+            })
+            .unwrap();
+        world.take(&phone);
+        world.materialise();
+        follow(&attachments, &views, &world.log.state(), &mut followed).unwrap();
+        let held = || attachments.held(world.joint, [photo, thumbnail, shared].map(hash).to_vec());
+        assert_eq!(held().await.unwrap().len(), 3);
+
+        let statement = erase_statement("event", record).unwrap();
+        let space = world.joint;
+        let key = world.data.organisation_key(world.organisations[0]);
+        let signer = std::sync::Arc::new(crate::keys::load(&key).unwrap());
+        let own = OwnStatements { space, signer, statements: vec![statement] };
+        world.log.transact(|append| append.statements(&own)).unwrap();
+        // The views are behind, and the relay is started again in between.
+        let attachments = Attachments::open(&world.data, limits, clock).unwrap();
+        let mut followed = Followed::default();
+        follow(&attachments, &views, &world.log.state(), &mut followed).unwrap();
+        let held = attachments.held(world.joint, [photo, thumbnail, shared].map(hash).to_vec()).await;
+        assert_eq!(held.unwrap().into_iter().collect::<Vec<_>>(), [hash(shared)]);
+        let parts = BlobId { space, hash: hash(photo) };
+        let again = attachments.offered(PartId { blob: parts, device: DeviceId::from_bytes([1; 32]) }, 5).await;
+        assert_eq!(again, Err(crate::attachments::Refusal::NotPermitted));
+    }
+}

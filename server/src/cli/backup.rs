@@ -34,6 +34,8 @@ pub(super) fn back_up(data: &DataDir, args: &BackupArgs) -> anyhow::Result<()> {
     say(format_args!("backed up into {}", args.to.display()))?;
     say(format_args!("  files    {}", manifest.files.len()))?;
     say(format_args!("  bytes    {len}"))?;
+    let attachments = manifest.files.iter().filter(|file| file.path.starts_with("attachments/")).count();
+    say(format_args!("  attachments {attachments}"))?;
     say(format_args!("  batches  {}", manifest.spaces.iter().map(|space| space.head).sum::<u64>()))?;
     say(format_args!(
         "It holds the relay's secret keys: keep it as safe as the relay, and on another machine."
@@ -70,6 +72,9 @@ pub(super) fn look(data: &DataDir) -> anyhow::Result<()> {
         ),
         Views::NotBuilt | Views::NotCompared => "there are no views yet".to_owned(),
     };
-    let log = checked.log;
-    say(format_args!("all is well: {} batches of {} spaces, and {views}", log.batches, log.spaces))
+    let (log, attachments) = (checked.log, checked.attachments);
+    say(format_args!(
+        "all is well: {} batches of {} spaces, {attachments} attachments, and {views}",
+        log.batches, log.spaces
+    ))
 }

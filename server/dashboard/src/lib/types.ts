@@ -87,8 +87,18 @@ export interface FieldConflict {
   values: ConflictValue[];
 }
 
+export interface Attachment {
+  hash: string;
+  type: string | null;
+  len: number | null;
+  thumbnail: { hash: string; len: number | null; held: boolean } | null;
+  /** Whether the relay has it; if not, it is still on a phone. */
+  held: boolean;
+}
+
 export interface EventDetail extends EventRecord {
   conflict_fields: FieldConflict[];
+  attachments: Attachment[];
 }
 
 export interface Change {

@@ -414,3 +414,81 @@ fn views_that_do_not_show_the_log_are_found() {
     let findings = check(&world.data).unwrap().findings;
     assert!(findings.iter().any(|finding| matches!(finding, Finding::ViewsDiffer(_))), "{findings:#?}");
 }
+
+mod attachments {
+    use std::time::Duration;
+
+    use barid_core::id::{AttachmentHash, DeviceId};
+
+    use super::*;
+    use crate::blob::{BlobId, PartId, Put};
+
+    fn photo(world: &World, seed: u8) -> (PartId, Vec<u8>) {
+        let bytes: Vec<u8> = (0..5000).map(|place| (place as u8).wrapping_mul(seed)).collect();
+        let hash = AttachmentHash::from_bytes(*blake3::hash(&bytes).as_bytes());
+        let blob = BlobId { space: world.joint, hash };
+        (PartId { blob, device: DeviceId::from_bytes([seed; 32]) }, bytes)
+    }
+
+    fn with_photos(world: &World) -> (FileBlobs, Vec<BlobId>) {
+        let blobs = FileBlobs::new(world.data.attachments());
+        let mut held = Vec::new();
+        for seed in 1..=5 {
+            let (part, bytes) = photo(world, seed);
+            assert_eq!(blobs.put(part, 5000, 0, &bytes).unwrap(), Put::Whole);
+            held.push(part.blob);
+        }
+        let (part, bytes) = photo(world, 6);
+        blobs.put(part, 5000, 0, &bytes[..1000]).unwrap();
+        held.sort();
+        (blobs, held)
+    }
+
+    #[test]
+    fn photos_that_are_whole_come_back_and_what_was_arriving_comes_again() {
+        let world = busy();
+        let (_, held) = with_photos(&world);
+        let (folder, root) = backed_up(&world);
+        restore(&folder, &root).unwrap();
+        let restored = DataDir::new(&root);
+        let blobs = FileBlobs::new(restored.attachments());
+        let mut listed: Vec<_> = blobs.list().unwrap().into_iter().map(|(blob, _)| blob).collect();
+        listed.sort();
+        assert_eq!(listed, held);
+        assert_eq!(blobs.sweep(Duration::from_secs(60)).unwrap(), []);
+        let checked = check(&restored).unwrap();
+        is_clean(&checked);
+        assert_eq!(checked.attachments, 5);
+    }
+
+    #[test]
+    fn a_spoiled_photo_is_found_and_left_out_of_backups_and_the_others_are_not() {
+        let world = busy();
+        let (blobs, held) = with_photos(&world);
+        flip(&blobs.path(held[2]), 700);
+        let checked = check(&world.data).unwrap();
+        assert!(
+            matches!(&checked.findings[..], [Finding::Attachment(space, hash)] if *space == world.joint && *hash == held[2].hash),
+            "{:?}",
+            checked.findings
+        );
+        let (folder, root) = backed_up(&world);
+        restore(&folder, &root).unwrap();
+        let restored = DataDir::new(&root);
+        assert_eq!(FileBlobs::new(restored.attachments()).list().unwrap().len(), 4);
+        is_clean(&check(&restored).unwrap());
+    }
+
+    #[test]
+    fn a_photo_spoiled_in_the_backup_is_found_before_anything_is_restored() {
+        let world = busy();
+        let (_, held) = with_photos(&world);
+        let (folder, root) = backed_up(&world);
+        flip(&FileBlobs::new(folder.join("attachments")).path(held[0]), 1);
+        assert!(matches!(
+            restore(&folder, &root),
+            Err(RestoreError::Manifest(ManifestError::Differs(path))) if path.starts_with("attachments/")
+        ));
+        assert!(!root.exists());
+    }
+}

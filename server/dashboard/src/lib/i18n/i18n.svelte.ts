@@ -2,6 +2,7 @@
 
 import type { FluentVariable } from '@fluent/bundle';
 
+import { ATTACHMENT_FIELD } from '../attachments';
 import { age, type Locale, type Span } from '../format';
 import { remembered, remember } from '../remember';
 import type { Organisation } from '../types';
@@ -54,4 +55,9 @@ export function named(organisation: Pick<Organisation, 'name_ar' | 'name_en'> | 
   if (!organisation) return t('unknown-organisation');
   const [first, second] = [organisation.name_ar, organisation.name_en];
   return (language.locale === 'ar' ? first || second : second || first) || t('unknown-organisation');
+}
+
+/** What a field is called. An attachment's name is its hash, which says nothing to anybody. */
+export function fieldName(field: string): string {
+  return field.startsWith(ATTACHMENT_FIELD) ? t('field-attachment') : word('field', field.replace(/^~/, ''));
 }
