@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use barid_core::clock::Clock;
-use barid_core::id::{AttachmentHash, DeviceId, SpaceId};
-use tokio::sync::{Semaphore, watch};
+use barid_core::id::{AttachmentHash, DeviceId, RecordId, SpaceId};
+use barid_core::protocol::AttachmentRefusal;
+use tokio::sync::{Semaphore, broadcast, watch};
 
 use crate::blob::file::FileBlobs;
 use crate::blob::{BlobError, BlobId, Blobs, PartId, Piece, Put};
@@ -34,6 +35,9 @@ const WAITING_LEN_MAX: usize = 64 * 1024 * 1024;
 const PARTS_MAX: usize = 64;
 /// How long what a device began to send is kept for it to go on: a patrol's time without a network.
 const PART_IDLE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Attachments that came and that a link has not heard of yet, at most; of more, it looks for itself.
+const CAME_MAX: usize = 256;
 
 /// How much may be held.
 #[derive(Debug, Clone, Copy)]
@@ -61,26 +65,6 @@ impl Limits {
     }
 }
 
-/// An attachment is not taken, or not now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It is larger than any may be, or empty.
-    #[error("too large")]
-    TooLarge,
-    /// What only erased records named does not come back.
-    #[error("not permitted")]
-    NotPermitted,
-    /// The space, the device or the disk has no room for it now.
-    #[error("full")]
-    Full,
-    /// What came has another hash: it begins again.
-    #[error("not of this hash")]
-    Mismatch,
-    /// The disk failed, or has more to do than it can.
-    #[error("could not be stored now")]
-    NotNow,
-}
-
 /// So many bytes are held: all of them, checked and durable, if it is the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
@@ -106,6 +90,7 @@ struct Shared {
     waiting_len: AtomicUsize,
     /// Grows when it is worth asking devices again for what is lacking.
     asks: watch::Sender<u64>,
+    came: broadcast::Sender<BlobId>,
     clock: Clock,
 }
 
@@ -194,6 +179,7 @@ impl Attachments {
             reading: Arc::new(Semaphore::new(DISK_THREADS_MAX)),
             waiting_len: AtomicUsize::new(0),
             asks: watch::Sender::new(0),
+            came: broadcast::Sender::new(CAME_MAX),
             clock,
         };
         shared.take_stock()?;
@@ -208,15 +194,15 @@ impl Attachments {
     }
 
     /// A device offers an attachment of this length: what of it is held already.
-    pub async fn offered(&self, part: PartId, len: u64) -> Result<Held, Refusal> {
+    pub async fn offered(&self, part: PartId, len: u64) -> Result<Held, AttachmentRefusal> {
         if len == 0 || len > self.0.limits.len_max {
-            return Err(Refusal::TooLarge);
+            return Err(AttachmentRefusal::TooLarge);
         }
         self.write(move |shared| shared.offered(part, len)).await
     }
 
     /// A piece of an attachment that this device offered with this length.
-    pub async fn piece(&self, part: PartId, len: u64, offset: u64, bytes: Vec<u8>) -> Result<Held, Refusal> {
+    pub async fn piece(&self, part: PartId, len: u64, offset: u64, bytes: Vec<u8>) -> Result<Held, AttachmentRefusal> {
         self.write(move |shared| shared.piece(part, len, offset, &bytes)).await
     }
 
@@ -267,17 +253,29 @@ impl Attachments {
         self.0.asks.subscribe()
     }
 
+    /// Every attachment that comes, from now on.
+    pub fn came(&self) -> broadcast::Receiver<BlobId> {
+        self.0.came.subscribe()
+    }
+
+    /// Which records name an attachment: their kinds and ids.
+    pub async fn mentioned_by(&self, blob: BlobId) -> Vec<(String, RecordId)> {
+        let shared = self.0.clone();
+        let asked = tokio::task::spawn_blocking(move || shared.index.mentioned_by(blob)).await;
+        asked.ok().and_then(Result::ok).unwrap_or_default()
+    }
+
     async fn write<T: Send + 'static>(
         &self,
-        write: impl FnOnce(&Shared) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, Refusal> {
+        write: impl FnOnce(&Shared) -> Result<T, AttachmentRefusal> + Send + 'static,
+    ) -> Result<T, AttachmentRefusal> {
         let permit = self.0.writing.clone().acquire_owned().await;
         let shared = self.0.clone();
         let written = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             write(&shared)
         });
-        written.await.unwrap_or(Err(Refusal::NotNow))
+        written.await.unwrap_or(Err(AttachmentRefusal::NotNow))
     }
 }
 
@@ -333,9 +331,9 @@ impl Shared {
         }
     }
 
-    fn offered(&self, part: PartId, len: u64) -> Result<Held, Refusal> {
+    fn offered(&self, part: PartId, len: u64) -> Result<Held, AttachmentRefusal> {
         if self.index.is_erased(part.blob).map_err(|error| unknown(&error))? {
-            return Err(Refusal::NotPermitted);
+            return Err(AttachmentRefusal::NotPermitted);
         }
         if let Some(len) = self.blobs.whole(part.blob).map_err(refusal)? {
             self.became_whole(part, len)?;
@@ -350,7 +348,7 @@ impl Shared {
         Ok(Held { len: held, is_whole: false })
     }
 
-    fn piece(&self, part: PartId, len: u64, offset: u64, bytes: &[u8]) -> Result<Held, Refusal> {
+    fn piece(&self, part: PartId, len: u64, offset: u64, bytes: &[u8]) -> Result<Held, AttachmentRefusal> {
         self.room_for(part, bytes.len() as u64)?;
         let oldest = self.used().too_many(part);
         if let Some(oldest) = oldest {
@@ -369,19 +367,21 @@ impl Shared {
             Ok(Put::Mismatch) => {
                 tracing::warn!(device = %part.device, "an attachment has not the hash it was offered with");
                 self.used().forget_part(part);
-                Err(Refusal::Mismatch)
+                Err(AttachmentRefusal::Harmed)
             }
             Err(error) => Err(refusal(error)),
         }
     }
 
-    fn became_whole(&self, part: PartId, len: u64) -> Result<(), Refusal> {
+    fn became_whole(&self, part: PartId, len: u64) -> Result<(), AttachmentRefusal> {
         let row = HeldRow { blob: part.blob, len, device: Some(part.device) };
         let is_new = self.index.add_held(row, (self.clock)()).map_err(|error| unknown(&error))?;
         let mut used = self.used();
         used.forget_part(part);
         if is_new {
             used.add(part.blob.space, Some(part.device), len);
+            // Nobody may be linked.
+            self.came.send(part.blob).ok();
         }
         Ok(())
     }
@@ -395,15 +395,15 @@ impl Shared {
         self.used().forget_part(part);
     }
 
-    fn room_for(&self, part: PartId, len: u64) -> Result<(), Refusal> {
+    fn room_for(&self, part: PartId, len: u64) -> Result<(), AttachmentRefusal> {
         if !self.used().has_room(part, len, &self.limits) {
-            return Err(Refusal::Full);
+            return Err(AttachmentRefusal::Full);
         }
         let free = self.disk.as_deref().and_then(free_len);
         match free {
             Some(free) if free < self.limits.spare_len_min.saturating_add(len) => {
                 tracing::warn!(free, "no attachment is taken: what is free on the disk is for records");
-                Err(Refusal::Full)
+                Err(AttachmentRefusal::Full)
             }
             _ => Ok(()),
         }
@@ -419,17 +419,17 @@ impl Shared {
     }
 }
 
-fn refusal(error: BlobError) -> Refusal {
+fn refusal(error: BlobError) -> AttachmentRefusal {
     tracing::error!(error = &error as &dyn std::error::Error, "an attachment could not be stored");
     match error {
-        BlobError::Full(_) => Refusal::Full,
-        BlobError::Io(_) => Refusal::NotNow,
+        BlobError::Full(_) => AttachmentRefusal::Full,
+        BlobError::Io(_) => AttachmentRefusal::NotNow,
     }
 }
 
-fn unknown(error: &rusqlite::Error) -> Refusal {
+fn unknown(error: &rusqlite::Error) -> AttachmentRefusal {
     tracing::error!(error = error as &dyn std::error::Error, "attachments.db cannot be used");
-    Refusal::NotNow
+    AttachmentRefusal::NotNow
 }
 
 /// Bytes that are free on the disk of a folder, if the system says so.

@@ -5,6 +5,7 @@
 //! [`connection`] performs both on the socket and the log. Wake-ups come from the log's own state,
 //! which changes after every commit: there is no second source of news that could differ from it.
 
+mod attachment;
 pub mod connection;
 pub mod room;
 pub mod standing;

@@ -169,6 +169,16 @@ impl Index {
         transaction.commit()
     }
 
+    /// Which records name an attachment now: their kinds and ids.
+    pub(super) fn mentioned_by(&self, blob: BlobId) -> Result<Vec<(String, RecordId)>, rusqlite::Error> {
+        let sql = "SELECT kind, record FROM mention WHERE space = ?1 AND hash = ?2 AND is_current = 1";
+        let connection = self.lock();
+        let mut statement = connection.prepare_cached(sql)?;
+        let rows = statement
+            .query_map(key(&blob), |row| Ok((row.get(0)?, RecordId::from_bytes(row.get(1)?))))?;
+        rows.collect()
+    }
+
     /// A record is erased: returns what it alone named, which must not come back.
     pub(super) fn erase(&self, name: RecordName<'_>) -> Result<Vec<BlobId>, rusqlite::Error> {
         let space = name.space.as_bytes();

@@ -263,6 +263,6 @@ mod tests {
         assert_eq!(held.unwrap().into_iter().collect::<Vec<_>>(), [hash(shared)]);
         let parts = BlobId { space, hash: hash(photo) };
         let again = attachments.offered(PartId { blob: parts, device: DeviceId::from_bytes([1; 32]) }, 5).await;
-        assert_eq!(again, Err(crate::attachments::Refusal::NotPermitted));
+        assert_eq!(again, Err(barid_core::protocol::AttachmentRefusal::NotPermitted));
     }
 }

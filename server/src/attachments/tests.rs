@@ -28,7 +28,7 @@ fn part(bytes: &[u8], space: u8, device: u8) -> PartId {
     PartId { blob, device: DeviceId::from_bytes([device; 32]) }
 }
 
-async fn send(attachments: &Attachments, part: PartId, bytes: &[u8]) -> Result<Held, Refusal> {
+async fn send(attachments: &Attachments, part: PartId, bytes: &[u8]) -> Result<Held, AttachmentRefusal> {
     let len = bytes.len() as u64;
     let held = attachments.offered(part, len).await?;
     if held.is_whole {
@@ -58,22 +58,22 @@ async fn what_was_begun_goes_on_where_it_was_and_is_sent_once() {
 async fn what_does_not_fit_is_refused_and_what_fits_is_taken() {
     let (attachments, _) = made(LIMITS);
     let first = photo(1, 1000);
-    assert_eq!(attachments.offered(part(&first, 1, 1), 0).await, Err(Refusal::TooLarge));
-    assert_eq!(attachments.offered(part(&first, 1, 1), MIB + 1).await, Err(Refusal::TooLarge));
+    assert_eq!(attachments.offered(part(&first, 1, 1), 0).await, Err(AttachmentRefusal::TooLarge));
+    assert_eq!(attachments.offered(part(&first, 1, 1), MIB + 1).await, Err(AttachmentRefusal::TooLarge));
     send(&attachments, part(&first, 1, 1), &first).await.unwrap();
     // The device's room is over all spaces, and what is arriving counts.
     let second = photo(2, 1500);
-    assert_eq!(attachments.offered(part(&second, 2, 1), 1500).await, Err(Refusal::Full));
+    assert_eq!(attachments.offered(part(&second, 2, 1), 1500).await, Err(AttachmentRefusal::Full));
     let long = attachments.piece(part(&second, 2, 1), 1500, 0, second[..1200].to_vec()).await;
-    assert_eq!(long, Err(Refusal::Full), "who does not offer first is refused too");
+    assert_eq!(long, Err(AttachmentRefusal::Full), "who does not offer first is refused too");
     let half = attachments.piece(part(&second, 2, 1), 1500, 0, second[..700].to_vec()).await;
     assert_eq!(half, Ok(Held { len: 700, is_whole: false }));
-    assert_eq!(attachments.offered(part(&photo(3, 400), 1, 1), 400).await, Err(Refusal::Full));
+    assert_eq!(attachments.offered(part(&photo(3, 400), 1, 1), 400).await, Err(AttachmentRefusal::Full));
     // The space's is over all devices.
     let third = photo(4, 1900);
     assert!(send(&attachments, part(&third, 1, 2), &third).await.unwrap().is_whole);
     let fourth = photo(5, 200);
-    assert_eq!(send(&attachments, part(&fourth, 1, 3), &fourth).await, Err(Refusal::Full));
+    assert_eq!(send(&attachments, part(&fourth, 1, 3), &fourth).await, Err(AttachmentRefusal::Full));
     assert!(send(&attachments, part(&fourth, 2, 3), &fourth).await.unwrap().is_whole);
     // What is there is no new burden.
     assert!(attachments.offered(part(&first, 1, 3), 1000).await.unwrap().is_whole);
@@ -86,10 +86,10 @@ async fn a_full_disk_is_said_to_be_full_and_a_broken_one_not_to_store_now() {
     let one = part(&bytes, 1, 1);
     attachments.piece(one, 1000, 0, bytes[..300].to_vec()).await.unwrap();
     blobs.set_disk(Disk::Full);
-    assert_eq!(attachments.piece(one, 1000, 300, bytes[300..600].to_vec()).await, Err(Refusal::Full));
+    assert_eq!(attachments.piece(one, 1000, 300, bytes[300..600].to_vec()).await, Err(AttachmentRefusal::Full));
     blobs.set_disk(Disk::Broken);
-    assert_eq!(attachments.offered(one, 1000).await, Err(Refusal::NotNow));
-    assert_eq!(attachments.piece(one, 1000, 300, bytes[300..].to_vec()).await, Err(Refusal::NotNow));
+    assert_eq!(attachments.offered(one, 1000).await, Err(AttachmentRefusal::NotNow));
+    assert_eq!(attachments.piece(one, 1000, 300, bytes[300..].to_vec()).await, Err(AttachmentRefusal::NotNow));
     blobs.set_disk(Disk::Sound);
     assert_eq!(attachments.offered(one, 1000).await, Ok(Held { len: 300, is_whole: false }));
     assert!(send(&attachments, one, &bytes).await.unwrap().is_whole);
@@ -164,7 +164,7 @@ async fn what_only_erased_records_named_is_not_taken_again() {
     }
     attachments.0.recount();
     assert_eq!(attachments.read(one.blob, 0, 5).await.unwrap(), None);
-    assert_eq!(attachments.offered(one, 100).await, Err(Refusal::NotPermitted));
+    assert_eq!(attachments.offered(one, 100).await, Err(AttachmentRefusal::NotPermitted));
     assert_eq!(attachments.0.used().devices.get(&one.device).copied().unwrap_or(0), 0, "its room is free again");
 }
 
@@ -199,5 +199,5 @@ async fn attachments_end_before_the_disk_does() {
     let limits = Limits { spare_len_min: u64::MAX / 2, ..LIMITS };
     let attachments = Attachments::open(&DataDir::new(dir.path()), limits, clock()).unwrap();
     let bytes = photo(1, 1000);
-    assert_eq!(send(&attachments, part(&bytes, 1, 1), &bytes).await, Err(Refusal::Full));
+    assert_eq!(send(&attachments, part(&bytes, 1, 1), &bytes).await, Err(AttachmentRefusal::Full));
 }

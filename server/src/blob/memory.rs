@@ -63,7 +63,8 @@ impl Blobs for MemoryBlobs {
     }
 
     fn put(&self, part: PartId, len: u64, offset: u64, bytes: &[u8]) -> Result<Put, BlobError> {
-        if let Disk::Slow(time) = self.state().disk {
+        let disk = self.state().disk;
+        if let Disk::Slow(time) = disk {
             std::thread::sleep(time);
         }
         let mut state = self.usable()?;

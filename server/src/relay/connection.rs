@@ -13,17 +13,19 @@ use barid_core::control::Verdict;
 use barid_core::id::{DeviceId, Incarnation, SpaceId};
 use barid_core::limits::LINK_IDLE_MS_MAX;
 use barid_core::protocol::{
-    AttachmentRefusal, CloseCode, CloseReason, CursorClaim, Enrolment, Logged, OpenedSpace, RelayInput,
+    CloseCode, CloseReason, CursorClaim, Enrolment, Logged, OpenedSpace, RelayInput,
     RelayOutput, RelaySession, RelaySessionConfig,
 };
 use futures_util::{SinkExt as _, StreamExt as _, stream};
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc, watch};
 use tracing::Instrument as _;
 
 use super::Bells;
+use super::attachment::AttachmentQueues;
 use super::room::LinkId;
 use super::standing::Standing;
 use crate::app::App;
+use crate::blob::BlobId;
 use crate::enrolment::EnrolError;
 use crate::log::{Log as _, LogError, LogState, SpaceState, verify};
 
@@ -47,6 +49,12 @@ struct Connection {
     joined: Option<(LinkId, Arc<Bells>)>,
     /// The spaces asked for, and what the device was in each when the link opened.
     spaces: Vec<(SpaceId, Standing)>,
+    /// From when the link is open.
+    attachments: Option<AttachmentQueues>,
+    /// Attachments that came, over whatever link.
+    came: broadcast::Receiver<BlobId>,
+    /// When to ask again for what is lacking.
+    asks: watch::Receiver<u64>,
     closed: Option<CloseReason>,
 }
 
@@ -62,6 +70,7 @@ impl Connection {
             RelaySessionConfig { identity: app.identity.clone(), nonce: crate::secret::random::<16>() };
         let session = RelaySession::new(config, (app.clock)());
         let (sink, incoming) = socket.split();
+        let (came, asks) = (app.attachments.came(), app.attachments.asks());
         Self {
             app,
             session,
@@ -72,6 +81,9 @@ impl Connection {
             wake_at: None,
             joined: None,
             spaces: Vec::new(),
+            attachments: None,
+            came,
+            asks,
             closed: None,
         }
     }
@@ -108,6 +120,17 @@ impl Connection {
                     self.tell_news(&state);
                     continue;
                 },
+                came = self.came.recv() => {
+                    // Nobody sends any more only when the relay is gone.
+                    if let Some(queues) = &self.attachments {
+                        queues.came(came);
+                    }
+                    continue;
+                }
+                Ok(()) = self.asks.changed() => {
+                    self.seek();
+                    continue;
+                }
                 () = evicted => RelayInput::Close(CloseCode::Replaced),
                 () = self.app.shutdown.wait() => RelayInput::Close(CloseCode::Busy),
                 () = tokio::time::sleep(Duration::from_millis(sleep_ms.clamp(0, LINK_IDLE_MS_MAX) as u64)) => {
@@ -136,6 +159,14 @@ impl Connection {
         }
     }
 
+    /// Asks the device for what the relay lacks.
+    fn seek(&self) {
+        if let Some(queues) = &self.attachments {
+            let members = self.spaces.iter().filter(|(_, standing)| *standing == Standing::Member);
+            members.for_each(|(space, _)| queues.seek(*space));
+        }
+    }
+
     async fn perform_all(&mut self) -> Result<(), Broken> {
         while let Some(output) = self.session.poll_output() {
             if let Some(input) = self.perform(output).await? {
@@ -161,13 +192,23 @@ impl Connection {
             RelayOutput::ReadControl { space, position, after, len_max } => {
                 Some(self.read_control(space, position, after, len_max).await)
             }
-            RelayOutput::AttachmentOffered { space, hash, .. }
-            | RelayOutput::AttachmentPiece { space, hash, .. } => {
-                let refusal = AttachmentRefusal::NotNow;
-                Some(RelayInput::AttachmentRefused { space, hash, refusal })
+            RelayOutput::AttachmentOffered { space, hash, len } => {
+                if let Some(queues) = &self.attachments {
+                    queues.offered(space, hash, len);
+                }
+                None
             }
-            RelayOutput::AttachmentWanted { space, hash, .. } => {
-                Some(RelayInput::AttachmentLacking { space, hash })
+            RelayOutput::AttachmentPiece { space, hash, offset, bytes } => {
+                if let Some(queues) = &self.attachments {
+                    queues.piece(space, hash, offset, bytes);
+                }
+                None
+            }
+            RelayOutput::AttachmentWanted { space, hash, offset, len_max } => {
+                if let Some(queues) = &self.attachments {
+                    queues.wanted(space, hash, offset, len_max);
+                }
+                None
             }
             RelayOutput::Confirmed { space, offset } => {
                 if let Some((link, _)) = &self.joined {
@@ -225,6 +266,8 @@ impl Connection {
         let joined = self.app.links.join(device, self.spaces.iter().map(|(space, _)| *space).collect());
         tracing::info!(spaces = self.spaces.len(), "linked");
         self.joined = Some(joined);
+        self.attachments = Some(AttachmentQueues::start(&self.app, device, &self.appended.0));
+        self.seek();
         RelayInput::Opened(opened)
     }
 
@@ -376,7 +419,7 @@ impl Connection {
 }
 
 /// What a device is in a space of the log.
-fn standing(device: DeviceId, state: &LogState, space: SpaceId) -> Standing {
+pub(super) fn standing(device: DeviceId, state: &LogState, space: SpaceId) -> Standing {
     let known = state.spaces.get(&space);
     known.map_or(Standing::Stranger, |known| Standing::of(device, &known.membership))
 }
