@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use barid_core::clock::Clock;
 use barid_core::id::{AttachmentHash, DeviceId, RecordId, SpaceId};
+use barid_core::limits::ATTACHMENT_UNTAKEN_LEN_MAX;
 use barid_core::protocol::AttachmentRefusal;
 use tokio::sync::{Semaphore, broadcast, watch};
 
@@ -31,6 +32,8 @@ pub use index::{OpenIndexError, SCHEMA_STEPS};
 const DISK_THREADS_MAX: usize = 4;
 /// Bytes of pieces of all links together that wait to be written, at most.
 const WAITING_LEN_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of pieces of one link that wait to be written, at most: some more than its session hands on.
+const LINK_WAITING_LEN_MAX: usize = 2 * ATTACHMENT_UNTAKEN_LEN_MAX;
 /// Attachments that one device may have begun and not finished in a space, at most.
 const PARTS_MAX: usize = 64;
 /// How long what a device began to send is kept for it to go on: a patrol's time without a network.
@@ -186,11 +189,13 @@ impl Attachments {
         Ok(Self(Arc::new(shared)))
     }
 
-    /// The place of a piece among those that wait to be written; none if there are too many.
-    pub fn wait(&self, len: usize) -> Option<Waiting> {
-        let before = self.0.waiting_len.fetch_add(len, Ordering::SeqCst);
-        let waiting = Waiting { attachments: self.clone(), len };
-        (before.saturating_add(len) <= WAITING_LEN_MAX).then_some(waiting)
+    /// The place of a piece among those that wait to be written, counted in `link` for its link; none if
+    /// there are too many.
+    pub fn wait(&self, link: &Arc<AtomicUsize>, len: usize) -> Option<Waiting> {
+        let waiting = Waiting { attachments: self.clone(), link: link.clone(), len };
+        let of_all = self.0.waiting_len.fetch_add(len, Ordering::SeqCst).saturating_add(len);
+        let of_link = link.fetch_add(len, Ordering::SeqCst).saturating_add(len);
+        (of_all <= WAITING_LEN_MAX && of_link <= LINK_WAITING_LEN_MAX).then_some(waiting)
     }
 
     /// A device offers an attachment of this length: what of it is held already.
@@ -283,12 +288,14 @@ impl Attachments {
 #[derive(Debug)]
 pub struct Waiting {
     attachments: Attachments,
+    link: Arc<AtomicUsize>,
     len: usize,
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.attachments.0.waiting_len.fetch_sub(self.len, Ordering::SeqCst);
+        self.link.fetch_sub(self.len, Ordering::SeqCst);
     }
 }
 

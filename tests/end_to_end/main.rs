@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod api;
+mod attachments;
 mod bombs;
 mod carry;
 mod erase;

@@ -114,6 +114,18 @@ impl RawLink {
         }
     }
 
+    /// The relay's next word on an attachment; `None` if its next word is the link's end.
+    pub fn attachment_word(&mut self) -> Option<Vec<u8>> {
+        loop {
+            let frame = self.receive_or_end()?;
+            match frame[0] {
+                0x40..=0x48 => return Some(frame),
+                0x7f => return None,
+                _ => {}
+            }
+        }
+    }
+
     /// Opens a link as an enrolled device, by the real session.
     pub fn handshake(&mut self, device: &Device, files: &PhoneFiles) {
         let identity = Arc::new(Identity::from_seed(files.seed));

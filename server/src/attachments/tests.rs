@@ -123,10 +123,18 @@ async fn a_slow_disk_keeps_no_reader_waiting_and_bounds_what_waits() {
         assert!(write.await.unwrap().unwrap().is_whole);
     }
     assert!(begun.elapsed() >= Duration::from_millis(1200), "four at a time");
-    let waiting = attachments.wait(WAITING_LEN_MAX - 10).unwrap();
-    assert!(attachments.wait(11).is_none());
+    let link = Arc::new(AtomicUsize::new(0));
+    let waiting = attachments.wait(&link, LINK_WAITING_LEN_MAX - 10).unwrap();
+    assert!(attachments.wait(&link, 11).is_none());
+    let other = Arc::new(AtomicUsize::new(0));
+    assert!(attachments.wait(&other, 11).is_some());
     drop(waiting);
-    assert!(attachments.wait(11).is_some());
+    assert!(attachments.wait(&link, 11).is_some());
+    let all: Vec<_> = (0..100)
+        .map_while(|_| attachments.wait(&Arc::new(AtomicUsize::new(0)), LINK_WAITING_LEN_MAX))
+        .collect();
+    assert_eq!(all.len(), WAITING_LEN_MAX / LINK_WAITING_LEN_MAX);
+    assert!(attachments.wait(&other, LINK_WAITING_LEN_MAX).is_none());
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@
 //! for the device to go on from there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use barid_core::id::{AttachmentHash, DeviceId, SpaceId};
 use barid_core::limits::{ATTACHMENT_LINK_MAX, ATTACHMENT_SOUGHT_MAX};
@@ -43,6 +45,8 @@ enum Outgoing {
 /// The queues of one link.
 pub(super) struct AttachmentQueues {
     attachments: Attachments,
+    /// Bytes of its pieces that wait.
+    waiting_len: Arc<AtomicUsize>,
     incoming: mpsc::UnboundedSender<Incoming>,
     outgoing: mpsc::UnboundedSender<Outgoing>,
 }
@@ -62,7 +66,7 @@ impl AttachmentQueues {
         let worker = || Worker { app: app.clone(), device, answers: answers.clone() };
         tokio::spawn(worker().take(came));
         tokio::spawn(worker().give(asked));
-        Self { attachments: app.attachments.clone(), incoming, outgoing }
+        Self { attachments: app.attachments.clone(), waiting_len: Arc::default(), incoming, outgoing }
     }
 
     pub(super) fn offered(&self, space: SpaceId, hash: AttachmentHash, len: u64) {
@@ -70,9 +74,9 @@ impl AttachmentQueues {
     }
 
     pub(super) fn piece(&self, space: SpaceId, hash: AttachmentHash, offset: u64, mut bytes: Vec<u8>) {
-        let waiting = self.attachments.wait(bytes.len());
+        let waiting = self.attachments.wait(&self.waiting_len, bytes.len());
         if waiting.is_none() {
-            // All links together wait for the disk: its answer keeps its place, its bytes do not.
+            // The disk is behind: its answer keeps its place, its bytes do not.
             bytes = Vec::new();
         }
         self.incoming.send(Incoming::Piece(BlobId { space, hash }, offset, bytes, waiting)).ok();
