@@ -22,6 +22,7 @@ use barid_core::enrolment::EnrolmentError;
 use barid_core::id::SpaceId;
 
 use crate::accounts::AccountError;
+use crate::attachments::ForgetError;
 use crate::data_dir::DataDir;
 use crate::enrolment::EnrolError;
 use crate::keys::KeyError;
@@ -84,6 +85,9 @@ pub enum AdminError {
     /// The log.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The photos of an erased record: erase it again.
+    #[error("the record is erased, and its photos are not yet")]
+    Forget(#[from] ForgetError),
     /// An account.
     #[error(transparent)]
     Account(#[from] AccountError),

@@ -24,7 +24,7 @@ use crate::blob::file::FileBlobs;
 use crate::blob::{BlobError, BlobId, Blobs, PartId, Piece, Put};
 use crate::config::Config;
 use crate::data_dir::DataDir;
-use index::{HeldRow, Index};
+use index::{HeldRow, Index, RecordName};
 
 pub use index::{OpenIndexError, SCHEMA_STEPS};
 
@@ -115,7 +115,8 @@ struct Used {
 
 impl Used {
     fn add(&mut self, space: SpaceId, device: Option<DeviceId>, len: u64) {
-        let sums = [Some(self.spaces.entry(space).or_default()), device.map(|d| self.devices.entry(d).or_default())];
+        let sums =
+            [Some(self.spaces.entry(space).or_default()), device.map(|d| self.devices.entry(d).or_default())];
         sums.into_iter().flatten().for_each(|sum| *sum = sum.saturating_add(len));
     }
 
@@ -148,9 +149,10 @@ impl Used {
         if self.parts.contains_key(&part) {
             return None;
         }
-        let begun = self.parts.iter().filter(|(other, _)| {
-            other.device == part.device && other.blob.space == part.blob.space
-        });
+        let begun = self
+            .parts
+            .iter()
+            .filter(|(other, _)| other.device == part.device && other.blob.space == part.blob.space);
         let begun: Vec<_> = begun.collect();
         let oldest = begun.iter().min_by_key(|(_, (_, time))| *time).map(|(oldest, _)| **oldest);
         oldest.filter(|_| begun.len() >= PARTS_MAX)
@@ -207,7 +209,13 @@ impl Attachments {
     }
 
     /// A piece of an attachment that this device offered with this length.
-    pub async fn piece(&self, part: PartId, len: u64, offset: u64, bytes: Vec<u8>) -> Result<Held, AttachmentRefusal> {
+    pub async fn piece(
+        &self,
+        part: PartId,
+        len: u64,
+        offset: u64,
+        bytes: Vec<u8>,
+    ) -> Result<Held, AttachmentRefusal> {
         self.write(move |shared| shared.piece(part, len, offset, &bytes)).await
     }
 
@@ -311,8 +319,9 @@ impl Shared {
             return self.count(self.index.held()?, Vec::new());
         };
         let files: BTreeMap<BlobId, u64> = files.into_iter().collect();
-        for row in self.index.held()? {
-            if files.get(&row.blob) != Some(&row.len) {
+        for row in self.index.held()?.into_iter().filter(|row| files.get(&row.blob) != Some(&row.len)) {
+            // It may have come since.
+            if self.blobs.whole(row.blob).is_ok_and(|len| len != Some(row.len)) {
                 self.index.remove_held(row.blob)?;
             }
         }
@@ -320,7 +329,8 @@ impl Shared {
         for (blob, len) in files.into_iter().filter(|(blob, _)| !known.contains(blob)) {
             self.index.add_held(HeldRow { blob, len, device: None }, (self.clock)())?;
         }
-        self.count(self.index.held()?, parts)
+        let is_part = |(part, _): &(PartId, u64)| self.blobs.whole(part.blob).is_ok_and(|len| len.is_none());
+        self.count(self.index.held()?, parts.into_iter().filter(is_part).collect())
     }
 
     fn count(&self, held: Vec<HeldRow>, parts: Vec<(PartId, u64)>) -> Result<(), rusqlite::Error> {
@@ -424,6 +434,35 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// What an erased record named could not be removed.
+#[derive(Debug, thiserror::Error)]
+pub enum ForgetError {
+    /// What is known of the attachments cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenIndexError),
+    /// It cannot be read or written.
+    #[error("using attachments.db")]
+    Index(#[from] rusqlite::Error),
+    /// A file cannot be removed.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+/// Removes what only an erased record named, as far as that is known, beside a relay or without one.
+/// Returns how many attachments that were.
+pub fn forget(data: &DataDir, space: SpaceId, kind: &str, record: RecordId) -> Result<usize, ForgetError> {
+    if !data.attachments_db().exists() {
+        return Ok(0);
+    }
+    let (index, blobs) = (Index::open(&data.attachments_db())?, FileBlobs::new(data.attachments()));
+    let gone = index.erase(RecordName { space, kind, record })?;
+    for blob in &gone {
+        blobs.remove(*blob)?;
+        index.remove_held(*blob)?;
+    }
+    Ok(gone.len())
 }
 
 fn refusal(error: BlobError) -> AttachmentRefusal {

@@ -110,7 +110,7 @@ keys! {
     quarantine_batches_max: u64 = 4096, "COUNT";
     /// Mebibytes that they may have together, at most. [default: 64]
     quarantine_mebibytes_max: u64 = 64, "MEBIBYTES";
-    /// Mebibytes of one attachment, such as a photo, at most. [default: 25]
+    /// Mebibytes of one attachment, such as a photo, at most; no more than 25, which is the protocol's own bound. [default: 25]
     attachment_mebibytes_max: u64 = 25, "MEBIBYTES";
     /// Mebibytes of all attachments of a space, at most; what does not fit waits on the phones. [default: 51200]
     attachments_space_mebibytes_max: u64 = 51200, "MEBIBYTES";

@@ -7,6 +7,7 @@
 pub mod link;
 mod phone;
 mod route;
+mod scene;
 mod story;
 mod terminal;
 

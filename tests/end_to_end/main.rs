@@ -14,6 +14,7 @@ mod limits;
 mod merge;
 mod migrations;
 mod phone_back;
+mod photos;
 mod restore;
 mod revoke;
 mod tls;

@@ -8,6 +8,7 @@ pub mod browser;
 pub mod forge;
 pub mod fuzz;
 pub mod phone;
+pub mod photos;
 pub mod process;
 pub mod raw_link;
 pub mod relay;

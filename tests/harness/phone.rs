@@ -93,6 +93,13 @@ impl Phone {
         }
     }
 
+    /// Sees that it is in range, and need not wait for its next try.
+    pub fn request(&self) {
+        if let Some(client) = &self.client {
+            client.request();
+        }
+    }
+
     /// Leaves the range.
     pub fn disconnect(&mut self) {
         self.link.cut();

@@ -97,6 +97,31 @@ for (const [language, direction] of [['en', 'ltr'], ['ar', 'rtl']]) {
     await page.waitForSelector('.drawer', { state: 'detached' });
   });
 
+  await step(`${language}: the photos of an event, small and large`, async () => {
+    const shown = (selector) => page.waitForFunction((selector) => document.querySelector(selector)?.naturalWidth > 0, selector, { timeout: PATIENCE_MS });
+    // The event that two organisations edit in every turn of the story has a photo.
+    await hash(page, `#/map?q=${encodeURIComponent('شاحنة متوقفة')}`);
+    await page.waitForFunction(() => document.querySelectorAll('ol [data-row]').length > 0, undefined, { timeout: PATIENCE_MS });
+    await page.locator('ol [data-row]').last().click();
+    await shown('.drawer button.thumbnail img');
+    await page.locator('.drawer button.thumbnail').first().scrollIntoViewIfNeeded();
+    await picture(page, `photos-${language}`);
+    await page.locator('.drawer button.thumbnail').first().click();
+    await shown('dialog[open] img.large');
+    await picture(page, `photo-${language}`);
+    await page.evaluate(axe);
+    const found = await page.evaluate(() => window.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }));
+    assert.deepEqual(found.violations.map(({ id, nodes }) => `${id}: ${nodes[0].html.slice(0, 120)}`), []);
+    const saved = await page.request.get(new URL(await page.getAttribute('dialog[open] a[download]', 'href'), base).href);
+    assert.equal(saved.headers()['content-type'], 'image/jpeg');
+    assert.match(saved.headers()['content-disposition'], /^attachment/);
+    await page.keyboard.press('Escape');
+    await page.waitForSelector('dialog[open]', { state: 'detached' });
+    assert.equal(await page.locator('.drawer').count(), 1, 'what is behind the picture stays');
+    await page.keyboard.press('Escape');
+    await page.waitForSelector('.drawer', { state: 'detached' });
+  });
+
   await step(`${language}: a conflict shows its values`, async () => {
     await hash(page, '#/map?conflicts=1');
     // In the demo one comes up in every turn of the story and is decided after some twenty seconds: it

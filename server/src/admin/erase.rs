@@ -52,6 +52,7 @@ pub fn erase(data: &DataDir, kind: &str, record: RecordId, space: &str) -> Resul
         })?;
         Ok(false)
     })?;
+    crate::attachments::forget(data, space, kind, record)?;
     let begun = Instant::now();
     while log.has_traces() && begun.elapsed() < EMPTIED_WITHIN {
         std::thread::sleep(Duration::from_millis(200));

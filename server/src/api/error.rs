@@ -72,7 +72,9 @@ impl ApiError {
             Self::BadQuery { .. } | Self::UnreadableQuery(_) => (StatusCode::BAD_REQUEST, "bad_query"),
             Self::NotReady => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
             Self::BadRange { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, "bad_range"),
-            Self::Internal(_) | Self::Attachment(_) | Self::GivenUp(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::Internal(_) | Self::Attachment(_) | Self::GivenUp(_) => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "internal")
+            }
         }
     }
 }

@@ -151,7 +151,7 @@ async fn detail(
     let (kind, (space, id)) = (kind_of(&kind)?, record_path(&space, &id)?);
     let found = state.look(move |view| view.event(space, kind, id)).await?;
     let mut found = found.ok_or(ApiError::NotFound { what: kind })?;
-    state.mark_held(space, &mut found.attachments).await?;
+    state.mark_held(space, &mut found.attachments).await;
     Ok(Json(found))
 }
 

@@ -612,7 +612,10 @@ async fn an_event_lists_its_photos_and_says_which_are_not_here_yet() {
     let shown = filled.get(&path).await["attachments"].clone();
     let held = shown.as_array().unwrap().iter().find(|shown| shown["held"] == true).unwrap().clone();
     assert_eq!(held["hash"], hash);
-    assert_eq!(filled.get(&format!("/api/events/{}/event/{}", filled.space(), filled.contested)).await["attachments"], json!([]));
+    assert_eq!(
+        filled.get(&format!("/api/events/{}/event/{}", filled.space(), filled.contested)).await["attachments"],
+        json!([])
+    );
 }
 
 #[tokio::test]
@@ -625,7 +628,8 @@ async fn a_photo_is_served_so_that_no_browser_runs_it_and_only_where_it_belongs(
     let of = |space: &str, hash: &str| format!("/api/spaces/{space}/attachments/{hash}");
     let path = of(&filled.space(), &hash);
     let ask = async |path: &str, more: &[(&str, &str)]| {
-        let mut request = Request::get(path).header(header::HOST, "localhost").header(header::COOKIE, &filled.cookie);
+        let mut request =
+            Request::get(path).header(header::HOST, "localhost").header(header::COOKIE, &filled.cookie);
         for (name, value) in more {
             request = request.header(*name, *value);
         }
@@ -647,11 +651,17 @@ async fn a_photo_is_served_so_that_no_browser_runs_it_and_only_where_it_belongs(
     assert_eq!((status, &body[..]), (StatusCode::PARTIAL_CONTENT, &photo[300_000..300_010]));
     assert_eq!(headers["content-range"], "bytes 300000-300009/600000");
     let (status, headers, _) = ask(&path, &[("range", "bytes=600000-")]).await;
-    assert_eq!((status, &headers["content-range"]), (StatusCode::RANGE_NOT_SATISFIABLE, &"bytes */600000".parse().unwrap()));
+    assert_eq!(
+        (status, &headers["content-range"]),
+        (StatusCode::RANGE_NOT_SATISFIABLE, &"bytes */600000".parse().unwrap())
+    );
     let (status, _, body) = ask(&path, &[("if-none-match", &format!("\"{hash}\""))]).await;
     assert_eq!((status, body.len()), (StatusCode::NOT_MODIFIED, 0));
     let (_, headers, body) = ask(&of(&filled.space(), &page_hash), &[]).await;
-    assert_eq!((&headers["content-type"], body.len()), (&"application/octet-stream".parse().unwrap(), page.len()));
+    assert_eq!(
+        (&headers["content-type"], body.len()),
+        (&"application/octet-stream".parse().unwrap(), page.len())
+    );
     // Elsewhere it does not exist, and whoever is not signed in gets nothing.
     let unknown = blake3::hash(b"nobody sent it").to_hex().to_string();
     for (space, hash) in [("11".repeat(32), hash.as_str()), (filled.space(), &unknown)] {

@@ -94,7 +94,8 @@ impl Index {
             ON CONFLICT DO NOTHING";
         let (len, device) = (signed(row.len), row.device.as_ref().map(DeviceId::as_bytes));
         let connection = self.lock();
-        let added = connection.prepare_cached(sql)?.execute(params![space, hash, len, device, at.as_millis()])?;
+        let added =
+            connection.prepare_cached(sql)?.execute(params![space, hash, len, device, at.as_millis()])?;
         Ok(added > 0)
     }
 
@@ -144,8 +145,9 @@ impl Index {
             ORDER BY hash LIMIT ?4";
         let connection = self.lock();
         let mut statement = connection.prepare_cached(sql)?;
-        let rows = statement
-            .query_map(params![space.as_bytes(), from, to, count_max as i64], |row| row.get(0).map(hash_of))?;
+        let rows = statement.query_map(params![space.as_bytes(), from, to, count_max as i64], |row| {
+            row.get(0).map(hash_of)
+        })?;
         rows.collect()
     }
 
@@ -174,8 +176,8 @@ impl Index {
         let sql = "SELECT kind, record FROM mention WHERE space = ?1 AND hash = ?2 AND is_current = 1";
         let connection = self.lock();
         let mut statement = connection.prepare_cached(sql)?;
-        let rows = statement
-            .query_map(key(&blob), |row| Ok((row.get(0)?, RecordId::from_bytes(row.get(1)?))))?;
+        let rows =
+            statement.query_map(key(&blob), |row| Ok((row.get(0)?, RecordId::from_bytes(row.get(1)?))))?;
         rows.collect()
     }
 
@@ -192,9 +194,11 @@ impl Index {
             return Ok(Vec::new());
         }
         let transaction = connection.transaction()?;
-        transaction
-            .prepare_cached(&format!("DELETE FROM mention WHERE {of_record}"))?
-            .execute(params![space, name.kind, name.record.as_bytes()])?;
+        transaction.prepare_cached(&format!("DELETE FROM mention WHERE {of_record}"))?.execute(params![
+            space,
+            name.kind,
+            name.record.as_bytes()
+        ])?;
         let mut alone = Vec::new();
         for hash in named {
             let sql = "INSERT INTO erased (space, hash) SELECT ?1, ?2 WHERE NOT EXISTS

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use barid_core::attachment::mentions;
 use barid_core::control::Membership;
 use barid_core::id::{AttachmentHash, SpaceId};
 use barid_core::store::StoreError;
@@ -45,6 +46,8 @@ enum FollowError {
     Store(#[from] StoreError),
     #[error("using attachments.db")]
     Index(#[from] rusqlite::Error),
+    #[error("the relay stops")]
+    Stopping,
     #[error(transparent)]
     Blob(#[from] crate::blob::BlobError),
 }
@@ -60,12 +63,16 @@ pub async fn keep(
     let mut swept_at = tokio::time::Instant::now();
     loop {
         let (attachments, views, state) = (attachments.clone(), views.clone(), log.borrow().clone());
+        let stopping = shutdown.clone();
         let is_sweep = swept_at.elapsed() >= SWEEP;
         if is_sweep {
             swept_at = tokio::time::Instant::now();
         }
         let kept = tokio::task::spawn_blocking(move || {
-            if let Err(error) = follow(&attachments, &views, &state, &mut followed) {
+            let done = follow(&attachments, &views, &state, &mut followed, || stopping.is_begun());
+            if let Err(error) = done
+                && !stopping.is_begun()
+            {
                 tracing::warn!(error = &error as &dyn std::error::Error, "attachments are looked at later");
             }
             if is_sweep {
@@ -89,9 +96,10 @@ fn follow(
     views: &Views,
     state: &LogState,
     followed: &mut Followed,
+    is_stopping: impl Fn() -> bool,
 ) -> Result<(), FollowError> {
     match views.look() {
-        Ok(view) => note_mentions(attachments, &view, state, followed)?,
+        Ok(view) => note_mentions(attachments, &view, state, followed, is_stopping)?,
         // On the first start, or while they are built anew.
         Err(ViewError::NotReady) => {}
         Err(error) => return Err(error.into()),
@@ -107,6 +115,7 @@ fn note_mentions(
     view: &View,
     state: &LogState,
     followed: &mut Followed,
+    is_stopping: impl Fn() -> bool,
 ) -> Result<(), FollowError> {
     let shared = &attachments.0;
     let is_new = followed.file != Some(view.generation());
@@ -118,13 +127,17 @@ fn note_mentions(
     if revision == followed.revision && !is_new {
         return Ok(());
     }
+    let erasures = &mut followed.erasures;
     view.changed_since(followed.revision, PAGE_LEN, |records| {
+        if is_stopping() {
+            return Err(FollowError::Stopping);
+        }
         let mut named = Vec::new();
         for record in records {
             let membership = state.spaces.get(&record.space).map(|known| &known.membership);
             if membership.is_some_and(|membership| membership.is_erased(&record.kind, record.id)) {
-                // The views are behind: it is gone.
-                continue;
+                // The views are behind: what it names goes next.
+                erasures.remove(&record.space);
             }
             let name = RecordName { space: record.space, kind: &record.kind, record: record.id };
             named.push((name, hashes_of(&record.fields)));
@@ -140,8 +153,10 @@ fn note_mentions(
 }
 
 fn hashes_of(fields: &barid_core::model::Fields) -> Vec<AttachmentHash> {
-    let named = crate::view::attachments::named(fields);
-    named.flat_map(|(hash, _, thumbnail)| [Some(hash), thumbnail]).flatten().collect()
+    mentions(fields)
+        .flat_map(|named| [Some(named.hash), named.thumbnail.map(|(hash, _)| hash)])
+        .flatten()
+        .collect()
 }
 
 /// Removes what only erased records named.
@@ -200,6 +215,7 @@ mod tests {
             ("type".to_owned(), "image/jpeg".into()),
             ("len".to_owned(), Value::Int(photo.len() as i64)),
             ("thumbnail".to_owned(), Value::Bytes(hash(thumbnail).as_bytes().to_vec())),
+            ("thumbnail_len".to_owned(), Value::Int(thumbnail.len() as i64)),
         ]);
         fields.insert(format!("attachment/{}", hash(photo)), Value::Map(about));
         fields
@@ -221,7 +237,7 @@ mod tests {
         let attachments = Attachments::open(&world.data, limits, clock.clone()).unwrap();
         let mut followed = Followed::default();
         let asks = attachments.asks();
-        follow(&attachments, &views, &world.log.state(), &mut followed).unwrap();
+        follow(&attachments, &views, &world.log.state(), &mut followed, || false).unwrap();
         assert!(asks.has_changed().unwrap(), "now it is known what is lacking");
         let mut lacking = attachments.lacking(world.joint, 64).await;
         lacking.sort();
@@ -237,7 +253,8 @@ mod tests {
         assert_eq!(attachments.lacking(world.joint, 64).await, []);
 
         // Detached first: the history still names it.
-        phone.store
+        phone
+            .store
             .write(|group| {
                 let none = [(format!("attachment/{}", hash(photo)), None)].into();
                 group.patch(world.joint, "event", record, none)
@@ -245,7 +262,7 @@ mod tests {
             .unwrap();
         world.take(&phone);
         world.materialise();
-        follow(&attachments, &views, &world.log.state(), &mut followed).unwrap();
+        follow(&attachments, &views, &world.log.state(), &mut followed, || false).unwrap();
         let held = || attachments.held(world.joint, [photo, thumbnail, shared].map(hash).to_vec());
         assert_eq!(held().await.unwrap().len(), 3);
 
@@ -258,11 +275,12 @@ mod tests {
         // The views are behind, and the relay is started again in between.
         let attachments = Attachments::open(&world.data, limits, clock).unwrap();
         let mut followed = Followed::default();
-        follow(&attachments, &views, &world.log.state(), &mut followed).unwrap();
+        follow(&attachments, &views, &world.log.state(), &mut followed, || false).unwrap();
         let held = attachments.held(world.joint, [photo, thumbnail, shared].map(hash).to_vec()).await;
         assert_eq!(held.unwrap().into_iter().collect::<Vec<_>>(), [hash(shared)]);
         let parts = BlobId { space, hash: hash(photo) };
-        let again = attachments.offered(PartId { blob: parts, device: DeviceId::from_bytes([1; 32]) }, 5).await;
+        let again =
+            attachments.offered(PartId { blob: parts, device: DeviceId::from_bytes([1; 32]) }, 5).await;
         assert_eq!(again, Err(barid_core::protocol::AttachmentRefusal::NotPermitted));
     }
 }

@@ -86,10 +86,16 @@ async fn a_full_disk_is_said_to_be_full_and_a_broken_one_not_to_store_now() {
     let one = part(&bytes, 1, 1);
     attachments.piece(one, 1000, 0, bytes[..300].to_vec()).await.unwrap();
     blobs.set_disk(Disk::Full);
-    assert_eq!(attachments.piece(one, 1000, 300, bytes[300..600].to_vec()).await, Err(AttachmentRefusal::Full));
+    assert_eq!(
+        attachments.piece(one, 1000, 300, bytes[300..600].to_vec()).await,
+        Err(AttachmentRefusal::Full)
+    );
     blobs.set_disk(Disk::Broken);
     assert_eq!(attachments.offered(one, 1000).await, Err(AttachmentRefusal::NotNow));
-    assert_eq!(attachments.piece(one, 1000, 300, bytes[300..].to_vec()).await, Err(AttachmentRefusal::NotNow));
+    assert_eq!(
+        attachments.piece(one, 1000, 300, bytes[300..].to_vec()).await,
+        Err(AttachmentRefusal::NotNow)
+    );
     blobs.set_disk(Disk::Sound);
     assert_eq!(attachments.offered(one, 1000).await, Ok(Held { len: 300, is_whole: false }));
     assert!(send(&attachments, one, &bytes).await.unwrap().is_whole);
@@ -173,7 +179,11 @@ async fn what_only_erased_records_named_is_not_taken_again() {
     attachments.0.recount();
     assert_eq!(attachments.read(one.blob, 0, 5).await.unwrap(), None);
     assert_eq!(attachments.offered(one, 100).await, Err(AttachmentRefusal::NotPermitted));
-    assert_eq!(attachments.0.used().devices.get(&one.device).copied().unwrap_or(0), 0, "its room is free again");
+    assert_eq!(
+        attachments.0.used().devices.get(&one.device).copied().unwrap_or(0),
+        0,
+        "its room is free again"
+    );
 }
 
 #[tokio::test]

@@ -81,7 +81,10 @@ impl FileBlobs {
     }
 
     fn spaces(&self) -> io::Result<Vec<(SpaceId, PathBuf)>> {
-        Ok(entries(&self.root)?.into_iter().filter_map(|(name, path)| Some((name.parse().ok()?, path))).collect())
+        Ok(entries(&self.root)?
+            .into_iter()
+            .filter_map(|(name, path)| Some((name.parse().ok()?, path)))
+            .collect())
     }
 
     fn remove_parts(&self, is_meant: impl Fn(PartId) -> bool, space: SpaceId) -> io::Result<()> {
@@ -257,9 +260,7 @@ fn open_part(path: &Path) -> io::Result<File> {
 /// What lies in a folder, by name; nothing if there is none.
 fn entries(folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     let read = match fs::read_dir(folder) {
-        Err(error)
-            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
-        {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             return Ok(Vec::new());
         }
         read => read?,

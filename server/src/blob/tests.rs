@@ -42,7 +42,10 @@ fn what_came_in_pieces_is_read_as_a_whole_and_in_ranges() {
             assert_eq!(put, if offset == len { Put::Whole } else { Put::Held(offset) });
         }
         assert_eq!(blobs.whole(part.blob).unwrap(), Some(len));
-        assert_eq!(blobs.read(part.blob, 0, usize::MAX).unwrap().unwrap(), Piece { len, bytes: bytes.clone() });
+        assert_eq!(
+            blobs.read(part.blob, 0, usize::MAX).unwrap().unwrap(),
+            Piece { len, bytes: bytes.clone() }
+        );
         let middle = blobs.read(part.blob, 70_000, 5).unwrap().unwrap();
         assert_eq!(middle.bytes, bytes[70_000..70_005]);
         assert_eq!(blobs.read(part.blob, len - 3, 500).unwrap().unwrap().bytes, bytes[bytes.len() - 3..]);

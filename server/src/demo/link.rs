@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -24,6 +25,9 @@ struct State {
     /// Connections that the far end has ended, or this one.
     ended: AtomicU64,
     open: Mutex<Vec<TcpStream>>,
+    /// Connections so far.
+    count: AtomicU64,
+    tap: Mutex<Option<Sender<(u64, Vec<u8>)>>>,
 }
 
 impl State {
@@ -54,8 +58,9 @@ impl Link {
                 let Ok(onward) = TcpStream::connect(("127.0.0.1", target)) else { continue };
                 incoming.set_nodelay(true).ok();
                 onward.set_nodelay(true).ok();
-                let both_ways = carry(&shared, &incoming, &onward, true)
-                    .and_then(|()| carry(&shared, &onward, &incoming, false));
+                let number = shared.count.fetch_add(1, Ordering::SeqCst);
+                let both_ways = carry(&shared, &incoming, &onward, Some(number))
+                    .and_then(|()| carry(&shared, &onward, &incoming, None));
                 if both_ways.is_ok() {
                     shared.connections().extend([incoming, onward]);
                 }
@@ -103,6 +108,13 @@ impl Link {
         self.state.cut_after_up.store(at, Ordering::SeqCst);
     }
 
+    /// Everything that goes up from now on, as it reaches the far end: of which connection, which bytes.
+    pub fn tap_up(&self) -> Receiver<(u64, Vec<u8>)> {
+        let (tap, tapped) = channel();
+        *self.state.tap.lock().unwrap_or_else(PoisonError::into_inner) = Some(tap);
+        tapped
+    }
+
     /// Connections that are over, whoever ended them.
     pub fn ended(&self) -> u64 {
         self.state.ended.load(Ordering::SeqCst)
@@ -120,7 +132,8 @@ impl Drop for Link {
     }
 }
 
-fn carry(state: &Arc<State>, from: &TcpStream, to: &TcpStream, up: bool) -> io::Result<()> {
+/// Carries one direction: up, with the connection's number, or down.
+fn carry(state: &Arc<State>, from: &TcpStream, to: &TcpStream, up: Option<u64>) -> io::Result<()> {
     let (state, mut from, mut to) = (state.clone(), from.try_clone()?, to.try_clone()?);
     thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
@@ -133,23 +146,28 @@ fn carry(state: &Arc<State>, from: &TcpStream, to: &TcpStream, up: bool) -> io::
                 free_at = free_at.max(Instant::now()) + Duration::from_secs_f64(len as f64 / rate as f64);
                 thread::sleep(free_at.saturating_duration_since(Instant::now()));
             }
-            while up && state.holds_up.load(Ordering::SeqCst) {
+            while up.is_some() && state.holds_up.load(Ordering::SeqCst) {
                 thread::sleep(Duration::from_millis(20));
             }
-            let counter = if up { &state.up } else { &state.down };
+            let counter = if up.is_some() { &state.up } else { &state.down };
             let sum = counter.fetch_add(len as u64, Ordering::SeqCst) + len as u64;
             let cut_at = state.cut_after_up.load(Ordering::SeqCst);
-            if up && cut_at > 0 && sum >= cut_at {
+            if up.is_some() && cut_at > 0 && sum >= cut_at {
                 state.cut_after_up.store(0, Ordering::SeqCst);
                 break;
             }
             if to.write_all(&buffer[..len]).is_err() {
                 break;
             }
+            if let Some(number) = up
+                && let Some(tap) = &*state.tap.lock().unwrap_or_else(PoisonError::into_inner)
+            {
+                tap.send((number, buffer[..len].to_vec())).ok();
+            }
         }
         from.shutdown(Shutdown::Both).ok();
         to.shutdown(Shutdown::Both).ok();
-        if !up {
+        if up.is_none() {
             state.ended.fetch_add(1, Ordering::SeqCst);
         }
     });

@@ -14,6 +14,7 @@ use barid_core::store::Query;
 
 use super::link::Link;
 use super::route::{Point, along};
+use super::scene;
 use super::story::{Act, CYCLE_S, PhonePlan, Report, SHARED};
 
 /// Positions are written as a chunk every so many seconds, and at the end of a ride.
@@ -153,7 +154,8 @@ impl Phone {
     pub(super) fn is_done(&self) -> bool {
         let status = self.client.status();
         let status = status.borrow();
-        status.phase == Phase::UpToDate && status.unsent_records == 0
+        let has_photos = self.device.store().unsent_attachments().map_or(true, |unsent| unsent.len > 0);
+        status.phase == Phase::UpToDate && status.unsent_records == 0 && !has_photos
     }
 
     /// A digest of all rows, equal on phones that hold the same.
@@ -229,11 +231,15 @@ impl Phone {
             Act::Report => {
                 let report = &self.plan.reports[self.reports_done % self.plan.reports.len()];
                 self.reports_done += 1;
-                self.put(event::NAME, self.event(report, place))?;
+                let id = self.put(event::NAME, self.event(report, place))?;
+                if self.reports_done % 2 == 1 {
+                    self.photograph(id, 1)?;
+                }
                 self.say(format!("reports “{}”", report.title));
             }
             Act::RecordShared => {
                 let id = self.put(event::NAME, self.event(&SHARED, place))?;
+                self.photograph(id, 2)?;
                 *self.shared.lock().expect("no phone panics while it holds this") = Some(id);
                 self.say(format!("reports “{}”, which DR-1 will edit too", SHARED.title));
             }
@@ -306,6 +312,15 @@ impl Phone {
             ]));
         }
         all
+    }
+
+    /// Attaches so many pictures to an event.
+    fn photograph(&self, id: RecordId, count: u64) -> anyhow::Result<()> {
+        for _ in 0..count {
+            let seed = u64::from_le_bytes(crate::secret::random());
+            self.device.store().attach(self.space, event::NAME, id, &scene::draw(seed)?, None)?;
+        }
+        Ok(())
     }
 
     fn edit_shared(&mut self, values: &[(&str, &str)]) -> anyhow::Result<()> {

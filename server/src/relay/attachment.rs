@@ -103,15 +103,23 @@ impl Worker {
         standing(self.device, &self.app.log.state().borrow(), space) == Standing::Member
     }
 
-    fn head(&self, space: SpaceId) -> u64 {
-        self.app.log.state().borrow().spaces.get(&space).map_or(0, |known| known.head)
+    /// The last offset of a space's log, also if another process wrote there and nobody was told yet: a
+    /// backup may have it already.
+    async fn head(&self, space: SpaceId) -> u64 {
+        let mut head = self.app.log.state().borrow().spaces.get(&space).map_or(0, |known| known.head);
+        while let Ok(Some(_)) = self.app.log.digest_at(space, head + 1).await {
+            head += 1;
+        }
+        head
     }
 
     async fn take(self, mut queue: mpsc::UnboundedReceiver<Incoming>) {
         let mut offered: BTreeMap<BlobId, u64> = BTreeMap::new();
         while let Some(next) = queue.recv().await {
             let (blob, taken) = match next {
-                Incoming::Offer(blob, len) => (blob, self.offer(blob, len, &mut offered).await.map(|held| (held, len))),
+                Incoming::Offer(blob, len) => {
+                    (blob, self.offer(blob, len, &mut offered).await.map(|held| (held, len)))
+                }
                 Incoming::Piece(blob, offset, bytes, waiting) => {
                     let len = offered.get(&blob).copied();
                     let taken = self.piece(blob, len, offset, bytes, waiting.is_some()).await;
@@ -128,7 +136,7 @@ impl Worker {
                     // Of a whole one, its own length counts, whatever was said when it was offered.
                     let len = if held.is_whole { held.len } else { len };
                     // Read after it was durable: a backup beyond this offset has it.
-                    let head = self.head(space);
+                    let head = if held.is_whole { self.head(space).await } else { 0 };
                     RelayInput::AttachmentHeld { space, hash, held: held.len, len, head }
                 }
                 Err(refusal) => RelayInput::AttachmentRefused { space, hash, refusal },
@@ -148,9 +156,8 @@ impl Worker {
         if offered.len() >= ATTACHMENT_LINK_MAX && !offered.contains_key(&blob) {
             return Err(AttachmentRefusal::NotNow);
         }
-        let held = self.app.attachments.offered(PartId { blob, device: self.device }, len).await?;
         offered.insert(blob, len);
-        Ok(held)
+        self.app.attachments.offered(PartId { blob, device: self.device }, len).await
     }
 
     async fn piece(
@@ -182,7 +189,8 @@ impl Worker {
     async fn show(&self, blob: BlobId) {
         let records = self.app.attachments.mentioned_by(blob).await;
         let space = blob.space.to_string();
-        let items = records.into_iter().map(|(kind, id)| LiveItem { kind, space: space.clone(), id: id.to_string() });
+        let items =
+            records.into_iter().map(|(kind, id)| LiveItem { kind, space: space.clone(), id: id.to_string() });
         self.app.live.publish(items.collect());
     }
 
@@ -247,7 +255,7 @@ impl Worker {
         let Ok(Some(piece)) = self.app.attachments.read(blob, 0, 0).await else { return };
         if self.is_member(space) {
             lacked.remove(&blob);
-            let (held, len, head) = (piece.len, piece.len, self.head(space));
+            let (held, len, head) = (piece.len, piece.len, self.head(space).await);
             self.answer(RelayInput::AttachmentHeld { space, hash, held, len, head });
         }
     }

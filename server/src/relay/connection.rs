@@ -13,8 +13,8 @@ use barid_core::control::Verdict;
 use barid_core::id::{DeviceId, Incarnation, SpaceId};
 use barid_core::limits::LINK_IDLE_MS_MAX;
 use barid_core::protocol::{
-    CloseCode, CloseReason, CursorClaim, Enrolment, Logged, OpenedSpace, RelayInput,
-    RelayOutput, RelaySession, RelaySessionConfig,
+    CloseCode, CloseReason, CursorClaim, Enrolment, Logged, OpenedSpace, RelayInput, RelayOutput,
+    RelaySession, RelaySessionConfig,
 };
 use futures_util::{SinkExt as _, StreamExt as _, stream};
 use tokio::sync::{broadcast, mpsc, watch};

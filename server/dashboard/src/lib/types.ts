@@ -89,9 +89,9 @@ export interface FieldConflict {
 
 export interface Attachment {
   hash: string;
-  type: string | null;
-  len: number | null;
-  thumbnail: { hash: string; len: number | null; held: boolean } | null;
+  type: string;
+  len: number;
+  thumbnail: { hash: string; len: number; held: boolean } | null;
   /** Whether the relay has it; if not, it is still on a phone. */
   held: boolean;
 }
