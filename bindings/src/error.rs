@@ -4,7 +4,7 @@ use std::error::Error;
 
 use barid_core::client::EnrolError;
 use barid_core::device::SyncStartError;
-use barid_core::store::{OpenError, RecoverError, StoreError, WriteError};
+use barid_core::store::{KeyError, OpenError, RecoverError, StoreError, WriteError};
 
 use crate::exchange::ExchangeReport;
 use crate::wipe::Unsent;
@@ -23,6 +23,13 @@ pub enum BaridError {
     Damaged {
         /// The file's new name.
         kept_as: String,
+    },
+    /// The database's key is missing, is another file's, or cannot be used by this build: fetch the right
+    /// one. The file is whole and must not be deleted.
+    #[error("the database does not open with this key: {why}")]
+    KeyRefused {
+        /// The reason.
+        why: String,
     },
     /// The disk is full: free some space and try again.
     #[error("there is no space left on the disk")]
@@ -146,9 +153,16 @@ impl From<OpenError> for BaridError {
             OpenError::TooNew { .. } => Self::UpdateNeeded,
             OpenError::NotAStore => Self::invalid("the path is another program's database"),
             OpenError::OtherDevice { .. } => Self::invalid("the database belongs to another device's seed"),
+            OpenError::Key(error) => error.into(),
             OpenError::Damaged { kept_as } => Self::Damaged { kept_as: kept_as.display().to_string() },
             error => Self::Storage { why: why(&error) },
         }
+    }
+}
+
+impl From<KeyError> for BaridError {
+    fn from(error: KeyError) -> Self {
+        Self::KeyRefused { why: error.to_string() }
     }
 }
 
@@ -187,6 +201,7 @@ impl From<RecoverError> for BaridError {
     fn from(error: RecoverError) -> Self {
         match error {
             RecoverError::Open(error) => error.into(),
+            RecoverError::Key(error) => error.into(),
             RecoverError::Store(error) => error.into(),
             RecoverError::Write(error) => error.into(),
             error @ (RecoverError::IntoItself | RecoverError::OtherDevice(_) | RecoverError::NoIdentity) => {

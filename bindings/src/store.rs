@@ -10,7 +10,7 @@ use barid_core::device::{Device, DeviceConfig};
 use barid_core::enrolment::EnrolmentCode;
 use barid_core::identity::Identity;
 use barid_core::model::{Field, FieldType, Kind, Kinds};
-use barid_core::store::{Store, StoreConfig as CoreConfig};
+use barid_core::store::{DatabaseKey, Store, StoreConfig as CoreConfig};
 
 use crate::attachments::Attachments;
 use crate::bundle::Bundles;
@@ -34,7 +34,8 @@ pub struct StoreConfig {
     /// For how long, in milliseconds, the store shows what it holds without having met its relay.
     #[uniffi(default = None)]
     pub lease_ms: Option<u64>,
-    /// The key of an encrypted database, 32 bytes. Needs a library that was built with encryption.
+    /// What the database is encrypted with, 32 bytes kept in the platform's key store; nothing if it is
+    /// not. Needs a library built with the feature `sqlcipher`.
     #[uniffi(default = None)]
     pub database_key: Option<Vec<u8>>,
 }
@@ -107,12 +108,12 @@ impl FieldStore {
     /// Opens the database, or makes it. Needs no network, now or ever.
     #[uniffi::constructor]
     pub fn open(config: StoreConfig) -> Result<Arc<Self>, BaridError> {
-        not_encrypted(&config)?;
         let device = Device::open(DeviceConfig {
             path: Some(PathBuf::from(&config.path)),
             seed: seed(config.seed)?.into(),
             kinds: kinds(config.kinds),
             clock: system_clock(),
+            key: database_key(config.database_key)?,
         })?;
         let device = device.with_lease(config.lease_ms)?;
         let id = device.id().to_string();
@@ -209,11 +210,11 @@ pub fn generate_seed() -> Vec<u8> {
 /// Brings every intact batch and pending change of a damaged database file into a new store.
 #[uniffi::export]
 pub fn recover(damaged: String, into: StoreConfig) -> Result<RecoverReport, BaridError> {
-    not_encrypted(&into)?;
     let config = CoreConfig {
         path: Some(PathBuf::from(&into.path)),
         identity: Some(Arc::new(Identity::from_seed(seed(into.seed)?))),
         kinds: kinds(into.kinds),
+        key: database_key(into.database_key)?,
         ..CoreConfig::in_memory()
     };
     let report = Store::recover(damaged.as_ref(), config)?;
@@ -224,15 +225,13 @@ pub fn recover(damaged: String, into: StoreConfig) -> Result<RecoverReport, Bari
     })
 }
 
-fn not_encrypted(config: &StoreConfig) -> Result<(), BaridError> {
-    match config.database_key {
-        Some(_) => Err(BaridError::invalid("this library was built without encryption")),
-        None => Ok(()),
-    }
-}
-
 fn seed(bytes: Vec<u8>) -> Result<[u8; 32], BaridError> {
     bytes.try_into().map_err(|_| BaridError::invalid("the seed is not 32 bytes"))
+}
+
+fn database_key(bytes: Option<Vec<u8>>) -> Result<Option<DatabaseKey>, BaridError> {
+    let wrong_len = |_| BaridError::invalid("the database's key is not 32 bytes");
+    bytes.map(|bytes| bytes.try_into().map(DatabaseKey::new).map_err(wrong_len)).transpose()
 }
 
 fn kinds(declared: Vec<KindDeclaration>) -> Kinds {

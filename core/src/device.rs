@@ -28,7 +28,7 @@ use crate::model::value::{Value, fields_from_cbor, fields_to_cbor};
 use crate::model::{Fields, Kinds};
 use crate::pairing::{Invitation, PairingCode};
 use crate::protocol::{PeerReport, PeerRole};
-use crate::store::{OpenError, Store, StoreConfig, StoreError};
+use crate::store::{DatabaseKey, OpenError, Store, StoreConfig, StoreError};
 
 pub use lock::{LockState, Locked};
 pub use wipe::{Unsent, WipeError, WipeFailed, WipeMode, WipeReport};
@@ -48,6 +48,8 @@ pub struct DeviceConfig {
     pub kinds: Kinds,
     /// Where `now` comes from.
     pub clock: Clock,
+    /// What the database is encrypted with, as [`StoreConfig::key`] says.
+    pub key: Option<DatabaseKey>,
 }
 
 impl fmt::Debug for DeviceConfig {
@@ -128,6 +130,7 @@ impl Device {
             identity: Some(identity.clone()),
             kinds: config.kinds,
             clock: config.clock.clone(),
+            key: config.key,
             ..StoreConfig::in_memory()
         })?;
         let unreadable = |source| OpenError::Unreadable { source: Box::new(source) };

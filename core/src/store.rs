@@ -13,6 +13,7 @@ mod attachment;
 mod branch;
 mod budget;
 mod chain;
+mod cipher;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod convergence;
@@ -29,6 +30,7 @@ mod held;
 mod history;
 mod incarnation;
 mod ingest;
+mod key;
 mod lock;
 mod merge;
 mod observe;
@@ -75,6 +77,7 @@ pub use history::{ConflictingValue, Delivery, FieldConflict, HistoryEntry};
 pub use ingest::{
     CarriedOutcome, CarriedReport, EntryRefusal, IngestError, IngestReport, Stopped, StoppedBy,
 };
+pub use key::{DatabaseKey, KeyError};
 pub use observe::{Changed, News, Subscription, TRACK, Watch};
 pub use open::{Entropy, OpenError, StoreConfig, damaged_beside};
 pub use quarantine::Quarantined;
@@ -158,7 +161,7 @@ impl Store {
         let durability = if config.identity.is_some() { Durability::Full } else { Durability::Relaxed };
         let (mut connection, lock) = match &config.path {
             Some(path) => {
-                let (connection, lock) = open::open_file(path, durability)?;
+                let (connection, lock) = open::open_file(path, durability, config.key.as_ref())?;
                 (connection, Some(lock))
             }
             None => (open::open_memory()?, None),
@@ -176,7 +179,7 @@ impl Store {
     /// this program's schema.
     pub fn open_read_only(config: StoreConfig) -> Result<Self, OpenError> {
         let path = config.path.as_deref().ok_or(OpenError::Missing)?;
-        let connection = open::open_beside(path)?;
+        let connection = open::open_beside(path, config.key.as_ref())?;
         let incarnation =
             meta(&connection, "incarnation").map_err(|source| OpenError::Database { source })?;
         let incarnation = incarnation.and_then(|bytes| Incarnation::from_slice(&bytes));
@@ -301,7 +304,7 @@ impl Inner {
         let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => open::open_reader(path).map_err(StoreError::from)?,
+            None => open::open_reader(path, self.config.key.as_ref()).map_err(StoreError::from)?,
         };
         let read = {
             let snapshot = connection.transaction().map_err(StoreError::from)?;

@@ -210,6 +210,7 @@ fn a_truncated_database_is_kept_and_recovered_and_a_newer_one_is_left_alone() {
             seed: files.seed.into(),
             kinds: Kinds::built_in(),
             clock: system_clock(),
+            key: None,
         })
     };
     assert!(matches!(open(&newer), Err(OpenError::TooNew { .. })));

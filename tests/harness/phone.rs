@@ -56,7 +56,7 @@ impl PhoneFiles {
     pub fn try_open(&self) -> Result<Device, OpenError> {
         let path = Some(self.database.clone());
         let kinds = Kinds::built_in();
-        Device::open(DeviceConfig { path, seed: self.seed.into(), kinds, clock: system_clock() })
+        Device::open(DeviceConfig { path, seed: self.seed.into(), kinds, clock: system_clock(), key: None })
     }
 }
 

@@ -2,14 +2,27 @@
 //!
 //! The lock is the operating system's and ends with the process, however it ends. What the file
 //! holds says that a store was once completed beside it, so that a store cut down to nothing is
-//! told from one that was never made.
+//! told from one that was never made; and whether it was encrypted, so that one whose first bytes are
+//! lost is not taken for a damaged plain one when its key is not given.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const COMPLETED: &[u8] = b"a barid store is beside this file\n";
+const PLAIN: &[u8] = b"a barid store is beside this file\n";
+const ENCRYPTED: &[u8] = b"an encrypted barid store is beside this file\n";
+
+/// What was once completed beside a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Completed {
+    /// Nothing.
+    No,
+    /// A store that anybody can read.
+    Plain,
+    /// A store that is read with a key.
+    Encrypted,
+}
 
 /// A process that this one is just starting has a copy of every open file for a moment, of a lock
 /// that was let go as well.
@@ -48,21 +61,28 @@ impl Lock {
         }
     }
 
-    /// Whether a store was once completed here.
-    pub(super) fn is_completed(&mut self) -> io::Result<bool> {
+    /// What was once completed here.
+    pub(super) fn completed(&mut self) -> io::Result<Completed> {
         self.file.seek(SeekFrom::Start(0))?;
         let mut held = Vec::new();
-        (&self.file).take(COMPLETED.len() as u64).read_to_end(&mut held)?;
-        Ok(held == COMPLETED)
+        (&self.file).take(ENCRYPTED.len() as u64).read_to_end(&mut held)?;
+        Ok(match held.as_slice() {
+            PLAIN => Completed::Plain,
+            ENCRYPTED => Completed::Encrypted,
+            _ => Completed::No,
+        })
     }
 
-    /// Notes whether a store is complete here.
-    pub(super) fn set_completed(&mut self, completed: bool) -> io::Result<()> {
+    /// Notes what is complete here.
+    pub(super) fn set_completed(&mut self, completed: Completed) -> io::Result<()> {
+        let text: &[u8] = match completed {
+            Completed::No => b"",
+            Completed::Plain => PLAIN,
+            Completed::Encrypted => ENCRYPTED,
+        };
         self.file.set_len(0)?;
-        if completed {
-            self.file.seek(SeekFrom::Start(0))?;
-            self.file.write_all(COMPLETED)?;
-        }
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(text)?;
         self.file.sync_data()
     }
 }

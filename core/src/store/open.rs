@@ -13,7 +13,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::error::StoreError;
-use super::lock::{Lock, beside};
+use super::key::{self, DatabaseKey, KeyError};
+use super::lock::{Completed, Lock, beside};
 use super::recover;
 use super::schema::{self, Durability};
 use crate::clock::{Clock, system_clock};
@@ -47,6 +48,9 @@ pub struct StoreConfig {
     pub clock: Clock,
     /// Where randomness comes from.
     pub entropy: Entropy,
+    /// What the file is encrypted with; not at all if there is none. Needs the feature `sqlcipher`, and
+    /// one key for the whole life of a file. A store in memory has no use for it.
+    pub key: Option<DatabaseKey>,
 }
 
 impl StoreConfig {
@@ -70,6 +74,7 @@ impl StoreConfig {
             entropy: Arc::new(|bytes| {
                 getrandom::fill(bytes).expect("identifiers need the system's randomness");
             }),
+            key: None,
         }
     }
 }
@@ -103,6 +108,10 @@ pub enum OpenError {
         /// Whose it is.
         device: DeviceId,
     },
+    /// It is not opened with this key, or without one. It is left untouched, and no other is made in its
+    /// place.
+    #[error("opening a store")]
+    Key(#[from] KeyError),
     /// The file is damaged. It was renamed; what is intact in it can be recovered.
     #[error("opening a store: the file is damaged and was kept as {}", kept_as.display())]
     Damaged {
@@ -163,21 +172,27 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
 }
 
 /// Opens the connection that writes, checked and migrated.
-pub(super) fn open_file(path: &Path, durability: Durability) -> Result<(Connection, Lock), OpenError> {
+pub(super) fn open_file(
+    path: &Path,
+    durability: Durability,
+    key: Option<&DatabaseKey>,
+) -> Result<(Connection, Lock), OpenError> {
     let io = |attempted| move |source| OpenError::Io { attempted, source };
+    key::check_supported(key)?;
     let mut lock = Lock::take(path).map_err(io("taking its lock"))?.ok_or(OpenError::InUse)?;
-    let was_completed = lock.is_completed().map_err(io("reading its lock"))?;
-    match open_checked(path, durability, was_completed) {
+    let completed = lock.completed().map_err(io("reading its lock"))?;
+    match open_checked(path, durability, key, completed) {
         Ok(connection) => {
-            if !was_completed {
-                lock.set_completed(true).map_err(io("writing its lock"))?;
+            let now = if key.is_some() { Completed::Encrypted } else { Completed::Plain };
+            if completed != now {
+                lock.set_completed(now).map_err(io("writing its lock"))?;
             }
             Ok((connection, lock))
         }
         Err(Stop::Refused(error)) => Err(error),
         Err(Stop::Damaged) => {
             let kept_as = set_aside(path).map_err(io("renaming a damaged file"))?;
-            lock.set_completed(false).map_err(io("writing its lock"))?;
+            lock.set_completed(Completed::No).map_err(io("writing its lock"))?;
             Err(OpenError::Damaged { kept_as })
         }
     }
@@ -197,16 +212,21 @@ pub(super) fn open_memory() -> Result<Connection, OpenError> {
     })
 }
 
-fn open_checked(path: &Path, durability: Durability, was_completed: bool) -> Result<Connection, Stop> {
+fn open_checked(
+    path: &Path,
+    durability: Durability,
+    key: Option<&DatabaseKey>,
+    completed: Completed,
+) -> Result<Connection, Stop> {
     let len = match fs::metadata(path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(source) => return Err(Stop::Refused(OpenError::Io { attempted: "looking at it", source })),
     };
     if len > 0 {
-        check_head(path)?;
-        check_version(path)?;
-    } else if was_completed && path.exists() {
+        check_head(path, key, completed)?;
+        check_version(path, key)?;
+    } else if completed != Completed::No && path.exists() {
         return Err(Stop::Damaged);
     }
     // Where every commit is on the disk before the next begins, SQLite still reads a log only up to
@@ -218,12 +238,12 @@ fn open_checked(path: &Path, durability: Durability, was_completed: bool) -> Res
     // Who ends well folds its log into the file.
     let was_left = fs::metadata(beside(path, "-wal")).is_ok_and(|log| log.len() > 0);
     let checked_len_max = if was_left { CHECKED_AFTER_A_CRASH_LEN_MAX } else { CHECKED_LEN_MAX };
-    let mut connection = Connection::open(path)?;
+    let mut connection = key::connect(path, OpenFlags::default(), key)?;
     // A damaged file is kept with its write-ahead log, which closing would otherwise fold into it.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     schema::prepare_writer(&connection, durability)?;
     if len > 0 {
-        check_pages(&connection, len, checked_len_max)?;
+        check_pages(&connection, key, len, checked_len_max)?;
     }
     schema::migrate(&mut connection)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
@@ -231,11 +251,17 @@ fn open_checked(path: &Path, durability: Durability, was_completed: bool) -> Res
 }
 
 /// SQLite itself takes a file shorter than a header for an empty database.
-fn check_head(path: &Path) -> Result<(), Stop> {
+fn check_head(path: &Path, key: Option<&DatabaseKey>, completed: Completed) -> Result<(), Stop> {
+    let fits = key::check(path, key, completed);
+    let io = |source| Stop::Refused(OpenError::Io { attempted: "reading it", source });
+    fits.map_err(io)?.map_err(|error| Stop::Refused(error.into()))?;
+    if key.is_some() {
+        return Ok(());
+    }
     let mut head = [0; 16];
     let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut head));
     match read {
-        Ok(()) if &head == b"SQLite format 3\0" => Ok(()),
+        Ok(()) if &head == key::PLAIN_HEAD => Ok(()),
         Ok(()) => Err(Stop::Damaged),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Stop::Damaged),
         Err(source) => Err(Stop::Refused(OpenError::Io { attempted: "reading it", source })),
@@ -243,8 +269,8 @@ fn check_head(path: &Path) -> Result<(), Stop> {
 }
 
 /// Looks with a connection that cannot write, so that what is refused stays untouched.
-fn check_version(path: &Path) -> Result<(), Stop> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+fn check_version(path: &Path, key: Option<&DatabaseKey>) -> Result<(), Stop> {
+    let connection = key::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, key)?;
     let found: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let application: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -258,9 +284,18 @@ fn check_version(path: &Path) -> Result<(), Stop> {
     Ok(())
 }
 
-fn check_pages(connection: &Connection, len: u64, checked_len_max: u64) -> Result<(), Stop> {
+fn check_pages(
+    connection: &Connection,
+    key: Option<&DatabaseKey>,
+    len: u64,
+    checked_len_max: u64,
+) -> Result<(), Stop> {
     let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0))?;
-    let page_len: i64 = connection.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let page_len = match key {
+        // SQLCipher answers with a text.
+        Some(_) => key::PAGE_LEN as i64,
+        None => connection.pragma_query_value(None, "page_size", |row| row.get(0))?,
+    };
     // Pages written last may still be in the write-ahead log, so a short file is only suspicious.
     let is_short = pages.saturating_mul(page_len) as u64 > len;
     if len <= checked_len_max || is_short {
@@ -305,24 +340,26 @@ pub fn damaged_beside(path: &Path) -> Vec<PathBuf> {
 }
 
 /// Opens one more connection to a store that is open, to read only.
-pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn open_reader(path: &Path, key: Option<&DatabaseKey>) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = key::connect(path, flags, key)?;
     schema::prepare_reader(&connection)?;
     Ok(connection)
 }
 
 /// Opens a connection to a store that another process writes.
-pub(super) fn open_beside(path: &Path) -> Result<Connection, OpenError> {
+pub(super) fn open_beside(path: &Path, key: Option<&DatabaseKey>) -> Result<Connection, OpenError> {
+    key::check_supported(key)?;
     if !path.exists() {
         return Err(OpenError::Missing);
     }
-    let opened = check_head(path).and_then(|()| check_version(path)).and_then(|()| {
-        let connection = open_reader(path)?;
-        let found: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-        // The process that writes has not made its tables yet.
-        if found == schema::VERSION { Ok(connection) } else { Err(Stop::Refused(OpenError::Missing)) }
-    });
+    let opened =
+        check_head(path, key, Completed::No).and_then(|()| check_version(path, key)).and_then(|()| {
+            let connection = open_reader(path, key)?;
+            let found: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+            // The process that writes has not made its tables yet.
+            if found == schema::VERSION { Ok(connection) } else { Err(Stop::Refused(OpenError::Missing)) }
+        });
     opened.map_err(|stop| match stop {
         Stop::Refused(error) => error,
         // Whoever writes it will find the damage and set the file aside.

@@ -29,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::ingest::{CarriedOutcome, IngestError};
+use super::key::KeyError;
 use super::schema::{self, Durability};
 use super::{OpenError, Store, StoreConfig, StoreError, WriteError, meta, set_meta};
 use crate::batch::SealedBatch;
@@ -36,6 +37,7 @@ use crate::id::{DeviceId, SpaceId};
 use crate::position::OwnChain;
 use catalogue::{Adds, BatchKey, Catalogue, Trust};
 use pages::DamagedFile;
+pub(super) use pages::read_at;
 use plan::Plan;
 
 /// Names the damaged file in the table `meta` of the store into which it is being brought back.
@@ -77,6 +79,9 @@ pub enum RecoverError {
     /// The damaged file cannot be read at all.
     #[error("recovering: the damaged file cannot be read")]
     Read(#[source] io::Error),
+    /// The damaged file is not read with this key, or without one.
+    #[error("recovering: the damaged file does not open")]
+    Key(#[from] KeyError),
     /// The new store would be the damaged file.
     #[error("recovering: the new store is the damaged file itself")]
     IntoItself,
@@ -102,13 +107,15 @@ pub enum RecoverError {
 
 impl Store {
     /// Brings back what a damaged file of this device still holds, into the store of this
-    /// configuration, which is made if it is not there. The damaged file is not changed.
+    /// configuration, which is made if it is not there. The damaged file is not changed. It is read with
+    /// the configuration's key, or as it is if it is not encrypted: this is how a store is encrypted
+    /// that was not.
     pub fn recover(damaged: &Path, into: StoreConfig) -> Result<RecoverReport, RecoverError> {
         if into.path.as_deref().is_some_and(|path| is_same_file(damaged, path)) {
             return Err(RecoverError::IntoItself);
         }
         let own = into.identity.as_ref().map(|identity| identity.device());
-        let file = DamagedFile::open(damaged).map_err(RecoverError::Read)?;
+        let file = DamagedFile::open(damaged, into.key.as_ref())?;
         let catalogue = Catalogue::read(&file);
         // Before there is a new file.
         check_author(&catalogue, own)?;
@@ -118,7 +125,7 @@ impl Store {
     /// The same into this store, for whoever brings back many files and wants to make no store for each.
     #[doc(hidden)]
     pub fn recover_here(&self, damaged: &Path) -> Result<RecoverReport, RecoverError> {
-        let file = DamagedFile::open(damaged).map_err(RecoverError::Read)?;
+        let file = DamagedFile::open(damaged, self.inner.config.key.as_ref())?;
         let catalogue = Catalogue::read(&file);
         check_author(&catalogue, self.device())?;
         self.recover_from(damaged, &file, &catalogue)

@@ -74,6 +74,7 @@ impl Phone {
             seed: seed.into(),
             kinds: Kinds::built_in(),
             clock: system_clock(),
+            key: None,
         })?;
         let enrolment = device.enrol(&code, plan.callsign)?;
         let space =

@@ -335,6 +335,7 @@ async fn a_phone_enrols_over_tls_by_the_pin_of_its_code_alone() {
                 seed: [seed; 32].into(),
                 kinds: barid_core::model::Kinds::built_in(),
                 clock: system_clock(),
+                key: None,
             })
             .unwrap()
         };
@@ -372,6 +373,7 @@ async fn a_phone_whose_batch_the_log_could_not_store_is_told_and_tries_again() {
             seed: [1; 32].into(),
             kinds: barid_core::model::Kinds::built_in(),
             clock: system_clock(),
+            key: None,
         })
         .unwrap();
         let space = phone.enrol(&code, "").unwrap().spaces[0];
@@ -423,6 +425,7 @@ async fn a_revoke_cuts_a_link_at_once_and_the_next_one_takes_what_the_device_sen
             seed: [1; 32].into(),
             kinds: barid_core::model::Kinds::built_in(),
             clock: system_clock(),
+            key: None,
         })
         .unwrap();
         phone.enrol(&code, "").unwrap();

@@ -33,6 +33,7 @@ const STEPS: &[Step] = &[
     ("pages", pages),
     ("python", python),
     ("kotlin", kotlin),
+    ("canary", canary),
     ("smoke", smoke),
     ("instructions", instructions),
     ("deny", || {
@@ -188,6 +189,22 @@ fn python() -> Result<(), String> {
     run(program(&python, &["-m", "unittest", "discover", "-v", "-s", "tests"], "bindings/python")
         .env("BARID_LIBRARY", &library)
         .env("BARID", built("debug").join("barid")))
+}
+
+/// Encryption of the device's database. Its feature puts SQLCipher in SQLite's place for all that is built
+/// with it, so the one test is built apart from the rest: with the same packages, so that only SQLite and
+/// what stands on it are built once more.
+fn canary() -> Result<(), String> {
+    let header = "/usr/include/openssl/crypto.h";
+    if !std::path::Path::new(header).exists() && !has("apt-get") {
+        println!(
+            "SKIPPED: the canaries: OpenSSL's headers are not here ({header}), and no apt-get to install them"
+        );
+        return Ok(());
+    }
+    install(&[(header, &["libssl-dev"])])?;
+    let features = ["--workspace", "--features", "barid-ffi/bindgen,barid-core/sqlcipher"];
+    run(cargo(&["test"]).args(features).args(["--test", "encryption"]))
 }
 
 fn kotlin() -> Result<(), String> {

@@ -72,7 +72,7 @@ fn copy_to(path: &Path, to: &Path) -> PathBuf {
 }
 
 fn carved(path: &Path) -> Rows {
-    let file = DamagedFile::open(path).unwrap();
+    let file = DamagedFile::open(path, None).unwrap();
     let mut rows = Rows::new();
     carve(&file, |row| match row.columns.as_slice() {
         [Column::Null, Column::Integer(n), _, Column::Text(_), Column::Blob(blob), Column::Null]
@@ -139,7 +139,7 @@ fn every_row_of_an_intact_file_is_found_at_every_page_size() {
     for page_len in (9..=16).map(|power| 1 << power) {
         let directory = tempfile::tempdir().unwrap();
         let (path, rows) = closed_database(directory.path(), page_len, 60);
-        assert_eq!(DamagedFile::open(&path).unwrap().page_len(), page_len);
+        assert_eq!(DamagedFile::open(&path, None).unwrap().page_len(), page_len);
         assert_eq!(carved(&path), rows, "pages of {page_len} bytes");
     }
 }
@@ -216,7 +216,7 @@ fn rows_never_committed_are_marked_so() {
         db.execute("INSERT INTO thing VALUES (?1, 0, 0, 'w', ?2, NULL)", (id, blob)).unwrap();
     }
     let copy = copy_to(&path, directory.path());
-    let file = DamagedFile::open(&copy).unwrap();
+    let file = DamagedFile::open(&copy, None).unwrap();
     let mut never_committed = 0;
     carve(&file, |row| {
         let proven = matches!(row.columns.get(4), Some(Column::Blob(blob)) if proves_itself(blob));
@@ -240,7 +240,7 @@ fn deleted_rows_are_not_current() {
     db.execute("DELETE FROM thing WHERE id >= 12", ()).unwrap();
     db.close().unwrap();
     let (mut current, mut deleted) = (BTreeSet::new(), 0);
-    carve(&DamagedFile::open(&path).unwrap(), |row| {
+    carve(&DamagedFile::open(&path, None).unwrap(), |row| {
         let proven = matches!(row.columns.get(4), Some(Column::Blob(blob)) if proves_itself(blob));
         if proven && row.current {
             current.insert(row.rowid.unwrap());
@@ -353,7 +353,7 @@ proptest! {
         apply_damage(&mut log, log_damage);
         fs::write(&copy, &bytes).unwrap();
         fs::write(log_of(&copy), &log).unwrap();
-        let file = DamagedFile::open(&copy).unwrap();
+        let file = DamagedFile::open(&copy, None).unwrap();
         prop_assert!(page_len_is_valid(file.page_len()));
         let mut wrong = 0;
         carve(&file, |row| {
@@ -393,6 +393,6 @@ proptest! {
             }
             fs::write(log_of(&path), log).unwrap();
         }
-        carve(&DamagedFile::open(&path).unwrap(), |_| false);
+        carve(&DamagedFile::open(&path, None).unwrap(), |_| false);
     }
 }

@@ -84,7 +84,7 @@ fn insert_pending(db: &Connection, kind: Option<&str>, record: u8, body: &[u8]) 
 }
 
 fn read(path: &Path) -> Catalogue {
-    Catalogue::read(&DamagedFile::open(path).unwrap())
+    Catalogue::read(&DamagedFile::open(path, None).unwrap())
 }
 
 #[test]

@@ -1,13 +1,17 @@
 //! The pages of a damaged database: the file's own and its log's, wherever they lie.
 //!
 //! The header is believed as far as it makes sense. Nothing here writes, and nothing but one page
-//! is held in memory at a time.
+//! is held in memory at a time. Pages of an encrypted file are decrypted as they are read, each for
+//! itself and whether or not it is whole.
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::super::cipher::{self, Cipher};
+use super::super::key::{self, DatabaseKey, KeyError};
+use super::RecoverError;
 use super::record::{header_at, looks_like_tree_page};
 use super::wal::{self, View, Wal};
 
@@ -30,6 +34,7 @@ pub(super) enum Image {
 #[derive(Debug)]
 pub(super) struct DamagedFile {
     file: File,
+    cipher: Option<Cipher>,
     len: u64,
     wal: Option<Wal>,
     page_len: usize,
@@ -40,27 +45,43 @@ pub(super) struct DamagedFile {
 
 impl DamagedFile {
     /// Opens the file and, if there is one, the log beside it.
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+    pub(super) fn open(path: &Path, key: Option<&DatabaseKey>) -> Result<Self, RecoverError> {
+        let file = File::open(path).map_err(RecoverError::Read)?;
+        let cipher = cipher_of(&file, key)?;
+        Self::read_in(path, file, cipher).map_err(RecoverError::Read)
+    }
+
+    fn read_in(path: &Path, file: File, cipher: Option<Cipher>) -> io::Result<Self> {
         let len = file.metadata()?.len();
         let log = match File::open(log_beside(path)) {
             Ok(log) => Some(log),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let mut header = [0; HEADER_LEN];
-        let header_len = read_at(&file, 0, &mut header).unwrap_or(0);
-        let header = Header::read(&header[..header_len]);
+        let mut first = vec![0; cipher::PAGE_LEN];
+        let first_len = read_at(&file, 0, &mut first).unwrap_or(0);
+        if let Some(cipher) = &cipher {
+            cipher.decrypt(1, &mut first[..first_len]);
+        }
+        let header = Header::read(&first[..first_len]);
         let stated = header.as_ref().map(|header| header.page_len);
         let logged = log.as_ref().and_then(wal::stated_page_len);
-        let page_len = likely_page_len(&file, len, [stated, logged]);
+        let page_len = match cipher {
+            Some(_) => cipher::PAGE_LEN,
+            None => likely_page_len(&file, len, [stated, logged]),
+        };
+        let reserved = match (&cipher, &header) {
+            (Some(_), _) => cipher::RESERVED_LEN,
+            (None, header) => header.as_ref().map_or(0, |header| header.reserved),
+        };
         let wal = log.map(|log| Wal::read(log, page_len)).transpose()?;
         let mut damaged = Self {
             file,
+            cipher,
             len,
             wal,
             page_len,
-            reserved: header.as_ref().map_or(0, |header| header.reserved),
+            reserved,
             pages_stated: header.as_ref().map_or(0, |header| header.pages),
             free: HashSet::new(),
         };
@@ -119,13 +140,22 @@ impl DamagedFile {
     pub(super) fn read(&self, image: Image, page: &mut Vec<u8>) -> io::Result<usize> {
         page.clear();
         page.resize(self.page_len, 0);
-        match (image, &self.wal) {
+        let len = match (image, &self.wal) {
             (Image::File(number), _) => {
                 let at = u64::from(number.saturating_sub(1)) * self.page_len as u64;
-                read_at(&self.file, at, page)
+                read_at(&self.file, at, page)?
             }
-            (Image::Frame(number), Some(wal)) => wal.read_page(number, page),
-            (Image::Frame(_), None) => Ok(0),
+            (Image::Frame(number), Some(wal)) => wal.read_page(number, page)?,
+            (Image::Frame(_), None) => 0,
+        };
+        match &self.cipher {
+            // What a page begins with lies at its end.
+            Some(_) if len < self.page_len => Ok(0),
+            Some(cipher) => {
+                cipher.decrypt(self.page_of(image), page);
+                Ok(len)
+            }
+            None => Ok(len),
         }
     }
 
@@ -190,6 +220,20 @@ impl DamagedFile {
     }
 }
 
+/// What a file's pages are read with: nothing, if it is not encrypted. One that shows no page of this
+/// key is read as it is, unless it is clear that it is encrypted with another.
+fn cipher_of(file: &File, key: Option<&DatabaseKey>) -> Result<Option<Cipher>, RecoverError> {
+    let mut first = vec![0; cipher::PAGE_LEN];
+    let len = read_at(file, 0, &mut first).map_err(RecoverError::Read)?;
+    let is_noise = key::looks_encrypted(&first[..len]);
+    match key.map(Cipher::new).transpose()? {
+        Some(cipher) if key::is_of(file, &cipher).map_err(RecoverError::Read)? => Ok(Some(cipher)),
+        Some(_) if is_noise => Err(KeyError::Wrong.into()),
+        None if is_noise => Err(KeyError::Missing.into()),
+        _ => Ok(None),
+    }
+}
+
 /// What the first hundred bytes state.
 struct Header {
     page_len: usize,
@@ -250,7 +294,7 @@ pub(super) fn be_u32(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// Fills the buffer from a place in the file, as far as the file goes.
-pub(super) fn read_at(mut file: &File, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+pub(in crate::store) fn read_at(mut file: &File, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
     file.seek(SeekFrom::Start(at))?;
     let mut filled = 0;
     while filled < buffer.len() {

@@ -97,8 +97,13 @@ impl Member {
         let code = enrol::enrol(&Config::defaults(data), Some(&url), organisation, "member")?;
         let mut seed = [0; 32];
         getrandom::fill(&mut seed)?;
-        let config =
-            DeviceConfig { path: None, seed: seed.into(), kinds: Kinds::built_in(), clock: system_clock() };
+        let config = DeviceConfig {
+            path: None,
+            seed: seed.into(),
+            kinds: Kinds::built_in(),
+            clock: system_clock(),
+            key: None,
+        };
         let enrolment = Device::open(config)?.enrol(&code, "member")?;
         let identity = Arc::new(Identity::from_seed(seed));
         Ok(Self { identity, relay: enrolment.relay, url, spaces: enrolment.spaces })

@@ -76,6 +76,7 @@ impl Phone {
             seed: seed(&folder)?.into(),
             kinds: observation::kinds(),
             clock: system_clock(),
+            key: None,
         };
         let device = Device::open(config).map_err(text)?;
         let enrolment = match device.enrolment().map_err(text)? {

@@ -1,0 +1,100 @@
+"""What can go wrong, as what an app can do about it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class FieldError(Exception):
+    """The one exception that this library raises: a subclass for each thing an app can do about it.
+
+    Nothing that was recorded before is lost by any of them. `code` is stable, for a translated message;
+    the text is English and for developers.
+    """
+
+    code: ClassVar[str] = "internal"
+
+
+class InUse(FieldError):
+    """Another process has the database open. Close it there."""
+
+    code = "in_use"
+
+
+class UpdateNeeded(FieldError):
+    """The database is of a newer version of Barid. Ask for the app to be updated."""
+
+    code = "update_needed"
+
+
+class Damaged(FieldError):
+    """The database was damaged and kept as `kept_as`. Call `FieldStore.recover` with it."""
+
+    code = "damaged"
+
+    def __init__(self, text: str, kept_as: str) -> None:
+        super().__init__(text)
+        self.kept_as = kept_as
+
+
+class KeyRefused(FieldError):
+    """The database's key is missing, is another file's, or cannot be used by this build.
+
+    Fetch the right key from where it is kept. Never delete the file: it is whole.
+    """
+
+    code = "key_refused"
+
+
+class NoSpace(FieldError):
+    """There is no space left on the disk. Ask for some to be freed, and try again."""
+
+    code = "no_space"
+
+
+class Invalid(FieldError):
+    """An argument cannot be used as it is. Correct the call: this is a mistake in the app."""
+
+    code = "invalid"
+
+
+class NotFound(FieldError):
+    """There is no such record here. Show that it is gone."""
+
+    code = "not_found"
+
+
+class NotEnrolled(FieldError):
+    """The device belongs to no space yet. Enrol it."""
+
+    code = "not_enrolled"
+
+
+class CodeRejected(FieldError):
+    """An enrolment code is no code, too old, or was used. Ask for another."""
+
+    code = "code_rejected"
+
+
+class Unreachable(FieldError):
+    """The relay cannot be reached now. Try again when there is a network."""
+
+    code = "unreachable"
+
+
+class Closed(FieldError):
+    """The store was closed. Open it again."""
+
+    code = "closed"
+
+
+class Storage(FieldError):
+    """The database failed in a way that only its developers can look into. Report it."""
+
+    code = "storage"
+
+
+class Internal(FieldError):
+    """A mistake in this library. Report it; the store goes on working."""
+
+    code = "internal"
