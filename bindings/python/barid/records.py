@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Optional
+from typing import Any, Optional
 
 from . import _ffi
 from ._calls import Core, on_thread
@@ -109,31 +109,35 @@ class Query:
     after: Optional[str] = None
 
 
+# The generated variants are not told to be what they are variants of.
+_Writes: Any = _ffi.Write
+
+
 class WriteGroup:
     """Several writes that are one; see `Records.group`. What raises inside writes nothing."""
 
     def __init__(self, core: Core) -> None:
         self._core = core
-        self._writes: list[_ffi.Write] = []
+        self._writes: list[Any] = []
 
     def put(self, kind: str, fields: Mapping[str, Given], space: Optional[str] = None) -> RecordKey:
         """Records something new."""
         values = fields_to_core(fields)
         key = self._core.records.new_key(kind, space)
-        self._writes.append(_ffi.Write.PUT(key, values))
+        self._writes.append(_Writes.PUT(key, values))
         return key_from_core(key)
 
     def patch(self, key: RecordKey, changes: Mapping[str, Given]) -> None:
         """Sets some fields of a record."""
-        self._writes.append(_ffi.Write.PATCH(key_to_core(key), dict(fields_to_core(changes))))
+        self._writes.append(_Writes.PATCH(key_to_core(key), fields_to_core(changes)))
 
     def remove(self, key: RecordKey, *names: str) -> None:
         """Removes some fields of a record."""
-        self._writes.append(_ffi.Write.PATCH(key_to_core(key), {name: None for name in names}))
+        self._writes.append(_Writes.PATCH(key_to_core(key), {name: None for name in names}))
 
     def withdraw(self, key: RecordKey) -> None:
         """Withdraws a record."""
-        self._writes.append(_ffi.Write.WITHDRAW(key_to_core(key)))
+        self._writes.append(_Writes.WITHDRAW(key_to_core(key)))
 
     async def __aenter__(self) -> WriteGroup:
         return self
@@ -157,7 +161,7 @@ class Records:
 
     async def patch(self, key: RecordKey, changes: Mapping[str, Given]) -> None:
         """Sets some fields of a record. Setting a field that has a conflict decides it."""
-        values: dict[str, Optional[_ffi.FieldValue]] = dict(fields_to_core(changes))
+        values = fields_to_core(changes)
         await on_thread(lambda: self._core.records.patch(key_to_core(key), values))
 
     async def remove(self, key: RecordKey, *names: str) -> None:
@@ -250,7 +254,10 @@ def record_from_core(record: _ffi.Record) -> Record:
 def query_to_core(query: Query) -> _ffi.Query:
     if not 1 <= query.limit <= 1000:
         raise Invalid("the limit of a query is 1 to 1,000")
-    corner = lambda place: _ffi.Place(latitude=place.latitude, longitude=place.longitude)  # noqa: E731
+
+    def corner(place: Place) -> _ffi.Place:
+        return _ffi.Place(latitude=place.latitude, longitude=place.longitude)
+
     return _ffi.Query(
         space=query.space,
         kind=query.kind,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Union
+from typing import Any, Union
 
 from . import _ffi
 from .errors import Invalid
@@ -15,6 +15,10 @@ Value = Union[None, bool, int, float, str, bytes, Sequence["Value"], Mapping[str
 
 #: What a field may be given: a time too, which is kept as milliseconds since 1970.
 Given = Union[None, bool, int, float, str, bytes, datetime, Sequence["Given"], Mapping[str, "Given"]]
+
+
+# The generated variants are not told to be what they are variants of.
+_Variants: Any = _ffi.FieldValue
 
 
 def to_millis(time: datetime) -> int:
@@ -29,32 +33,32 @@ def from_millis(millis: int) -> datetime:
     return datetime.fromtimestamp(millis / 1000, timezone.utc)
 
 
-def to_core(value: Given) -> _ffi.FieldValue:
+def to_core(value: Given) -> Any:
     """The core's form of a value."""
     if value is None:
-        return _ffi.FieldValue.NULL()
+        return _Variants.NULL()
     if isinstance(value, bool):
-        return _ffi.FieldValue.FLAG(value)
+        return _Variants.FLAG(value)
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise Invalid("a whole number has 64 bits")
-        return _ffi.FieldValue.INT(value)
+        return _Variants.INT(value)
     if isinstance(value, float):
-        return _ffi.FieldValue.NUMBER(value)
+        return _Variants.NUMBER(value)
     if isinstance(value, str):
-        return _ffi.FieldValue.TEXT(value)
+        return _Variants.TEXT(value)
     if isinstance(value, (bytes, bytearray)):
-        return _ffi.FieldValue.BYTES(bytes(value))
+        return _Variants.BYTES(bytes(value))
     if isinstance(value, datetime):
-        return _ffi.FieldValue.INT(to_millis(value))
+        return _Variants.INT(to_millis(value))
     if isinstance(value, Mapping):
-        return _ffi.FieldValue.ENTRIES({name: to_core(item) for name, item in value.items()})
+        return _Variants.ENTRIES({name: to_core(item) for name, item in value.items()})
     if isinstance(value, Sequence):
-        return _ffi.FieldValue.ITEMS([to_core(item) for item in value])
+        return _Variants.ITEMS([to_core(item) for item in value])
     raise Invalid(f"a field cannot hold a {type(value).__name__}")
 
 
-def from_core(value: _ffi.FieldValue) -> Value:
+def from_core(value: Any) -> Value:
     """Python's form of a value."""
     if value.is_NULL():
         return None
@@ -66,9 +70,9 @@ def from_core(value: _ffi.FieldValue) -> Value:
     return held
 
 
-def fields_to_core(fields: Mapping[str, Given]) -> dict[str, _ffi.FieldValue]:
+def fields_to_core(fields: Mapping[str, Given]) -> dict[str, Any]:
     return {name: to_core(value) for name, value in fields.items()}
 
 
-def fields_from_core(fields: Mapping[str, _ffi.FieldValue]) -> dict[str, Value]:
+def fields_from_core(fields: Mapping[str, Any]) -> dict[str, Value]:
     return {name: from_core(value) for name, value in fields.items()}

@@ -1,23 +1,29 @@
-"""The generated Python against the real library and a real relay."""
+"""The package against the real library and a real relay."""
 
+from __future__ import annotations
+
+import asyncio
+import gc
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import unittest
+from collections.abc import AsyncIterator
+from datetime import datetime, timezone
+from typing import TypeVar
 
-HERE = pathlib.Path(__file__).resolve().parent.parent
-# The generated module loads the library that lies beside it.
-shutil.copy(os.environ["BARID_LIBRARY"], HERE)
-sys.path.insert(0, str(HERE))
+import barid
+from barid import FieldStore, Query, StoreConfig, _ffi
 
-import barid  # noqa: E402
+T = TypeVar("T")
 
-QUICKSTART = HERE.parent.parent / "mobile-examples" / "quickstart" / "python" / "quickstart.py"
+TOP = pathlib.Path(__file__).resolve().parents[3]
+QUICKSTART = TOP / "mobile-examples" / "quickstart" / "python" / "quickstart.py"
+BARID = os.environ["BARID"]
 
 
 class Relay:
@@ -30,11 +36,12 @@ class Relay:
         run("init", "--data", self.data, "--organisation-en", "Border Guard", "--organisation-ar", "حرس الحدود",
             "--account", "duty", "--password-file", str(password))
         self.process = subprocess.Popen(
-            [os.environ["BARID"], "serve", "--data", self.data, "--listen", "127.0.0.1:0"],
-            stdout=subprocess.PIPE, text=True)
-        if not any("listening on" in line for line in iter(self.process.stdout.readline, "")):
+            [BARID, "serve", "--data", self.data, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        self.output = self.process.stdout
+        if not any("listening on" in line for line in iter(self.output.readline, "")):
             raise RuntimeError("the relay did not start")
-        threading.Thread(target=self.process.stdout.read, daemon=True).start()
+        threading.Thread(target=self.output.read, daemon=True).start()
 
     def code(self, label: str) -> str:
         printed = run("enrol", "--data", self.data, "--organisation", "Border Guard", "--label", label)
@@ -43,82 +50,192 @@ class Relay:
     def close(self) -> None:
         self.process.terminate()
         self.process.wait(15)
-        self.process.stdout.close()
+        self.output.close()
 
 
 def run(*words: str) -> str:
-    return subprocess.run([os.environ["BARID"], *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return subprocess.run([BARID, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-class FieldStoreTest(unittest.TestCase):
+async def until(told: AsyncIterator[T], wanted: object) -> T:
+    """The first thing told that is wanted, within twenty seconds."""
+
+    async def wait() -> T:
+        async for now in told:
+            if callable(wanted) and wanted(now):
+                return now
+        raise AssertionError("it ended without")
+
+    return await asyncio.wait_for(wait(), 20)
+
+
+class FieldStoreTest(unittest.IsolatedAsyncioTestCase):
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = folder.name
 
-    def open(self, name: str) -> barid.FieldStore:
-        path = os.path.join(self.folder, f"{name}.db")
-        return barid.FieldStore.open(barid.StoreConfig(path=path, seed=barid.generate_seed()))
+    def config(self, name: str) -> StoreConfig:
+        return StoreConfig(os.path.join(self.folder, f"{name}.db"), FieldStore.new_secret())
+
+    async def open(self, name: str) -> FieldStore:
+        store = await FieldStore.open(self.config(name))
+        self.addAsyncCleanup(store.close)
+        return store
 
     def relay(self) -> Relay:
         relay = Relay(self.folder)
         self.addCleanup(relay.close)
         return relay
 
-    def test_a_record_reaches_another_device_through_a_real_relay(self) -> None:
+    async def two(self) -> tuple[FieldStore, FieldStore]:
+        """Two enrolled stores that sync."""
         relay = self.relay()
-        first, second = self.open("first"), self.open("second")
-        first.enrol(relay.code("first"), "first")
-        second.enrol(relay.code("second"), "second")
-        key = first.records().put("event", {"title": barid.FieldValue.TEXT("بئر")})
-        first.sync().start()
-        second.sync().start()
-        self.assertTrue(first.sync().wait_until_synced(20_000))
-        self.eventually("the record arrives", lambda: second.records().get(key))
-        self.assertEqual(second.records().query(barid.Query(text="البئر")).records[0].key, key)
-        self.assertTrue(first.records().get(key).delivered)
-        first.sync().stop()
-        second.sync().stop()
+        stores = await self.open("first"), await self.open("second")
+        for name, store in zip(("first", "second"), stores):
+            store.sync.start()
+            await store.enrol(relay.code(name), name)
+        return stores
 
-    def test_an_observer_hears_of_a_change(self) -> None:
-        heard = []
+    async def test_a_record_reaches_another_device_through_a_real_relay(self) -> None:
+        first, second = await self.two()
+        now = datetime.now(timezone.utc)
+        key = await first.records.put("event", {
+            "time": now, "lat": 24.96, "lon": 10.18, "title": "بئر", "deep": True, "persons_total": 7,
+            "raw": b"\x00\xff", "own": {"list": [1, 2.5, None, "x"]}})
+        record = await until(second.records.observe_record(key), lambda record: record is not None)
+        assert record is not None
+        self.assertEqual(record.fields["own"], {"list": [1, 2.5, None, "x"]})
+        self.assertEqual((record.fields["deep"], record.fields["raw"]), (True, b"\x00\xff"))
+        self.assertLess(abs((record.time - now).total_seconds()), 0.002)
+        self.assertEqual(record.place, barid.Place(24.96, 10.18))
+        self.assertEqual((await second.records.query(Query(text="البئر"))).records[0].key, key)
+        self.assertTrue(await first.sync.await_synced(20))
+        delivered = await first.records.get(key)
+        assert delivered is not None
+        self.assertTrue(delivered.is_delivered)
+        self.assertNotIn("24.96", repr(record))
+        self.assertNotIn("بئر", repr(record))
+        status = await until(first.sync.observe_status(), lambda now: now.phase is barid.Phase.UP_TO_DATE)
+        self.assertTrue(status.has_synced_once)
+        self.assertEqual((status.unsent_records, status.error), (0, None))
 
-        class Observer(barid.RecordObserver):
-            def changed(self, keys):
-                heard.extend(keys)
+    async def test_observers_are_told_of_what_is_new_other_and_gone(self) -> None:
+        store, _ = await self.two()
+        changes = store.records.observe_changes(Query(kind="event"))
+        self.assertEqual((await anext(changes)).records, [])
+        key = await store.records.put("event", {"title": "seen"})
+        self.assertEqual([record.key for record in (await anext(changes)).inserted], [key])
+        await store.records.patch(key, {"title": "seen twice"})
+        self.assertEqual([record.fields["title"] for record in (await anext(changes)).updated], ["seen twice"])
+        await store.records.put("patrol", {"state": "active"})  # Concerns it not.
+        await store.records.withdraw(key)
+        self.assertEqual((await anext(changes)).removed, [key])
+        history = await store.history.of(key)
+        self.assertEqual([change.sets.get("title") for change in history[:2]], ["seen", "seen twice"])
+        waiting = asyncio.ensure_future(anext(changes))
+        await store.close()
+        with self.assertRaises(StopAsyncIteration):
+            await waiting
 
-        relay = self.relay()
-        store = self.open("observed")
-        store.enrol(relay.code("observed"), "observed")
-        subscription = store.records().observe(Observer())
-        key = store.records().put("event", {"title": barid.FieldValue.TEXT("seen")})
-        self.eventually("the observer hears of it", lambda: key in heard)
-        subscription.cancel()
+    async def test_a_group_is_written_whole_or_not_at_all(self) -> None:
+        store, _ = await self.two()
+        async with store.records.group() as group:
+            patrol = group.put("patrol", {"state": "active"})
+            group.put("event", {"title": "of it", "patrol": patrol.id})
+        self.assertEqual(len((await store.records.query()).records), 2)
+        with self.assertRaisesRegex(ValueError, "on purpose"):
+            async with store.records.group() as group:
+                group.withdraw(patrol)
+                raise ValueError("on purpose")
+        self.assertEqual(len((await store.records.query(Query(kind="patrol"))).records), 1)
+        await store.records.patch(patrol, {"title": "gone soon"})
+        await store.records.remove(patrol, "title")
+        left = await store.records.get(patrol)
+        assert left is not None
+        self.assertNotIn("title", left.fields)
 
-    def test_a_panic_becomes_an_exception_and_the_process_lives(self) -> None:
-        with self.assertRaisesRegex(barid.InternalError, "on purpose"):
-            barid.panic_for_test("on purpose")
-        self.assertEqual(len(self.open("after").device_id()), 64)
+    async def test_a_conflict_is_shown_with_its_sides_and_decided(self) -> None:
+        first, second = await self.two()
+        key = await first.records.put("event", {"title": "start"})
+        await until(second.records.observe_record(key), lambda record: record is not None)
+        self.assertTrue(await second.sync.await_synced(20))
+        first.sync.pause()
+        second.sync.pause()
+        await first.records.patch(key, {"title": "mine"})
+        await second.records.patch(key, {"title": "theirs"})
+        first.sync.start()
+        second.sync.start()
+        conflicting = await until(first.history.observe_conflicts(), lambda records: len(records) == 1)
+        self.assertEqual(conflicting[0].key, key)
+        (conflict,) = await first.history.conflicts(key)
+        self.assertEqual({side.value for side in conflict.sides}, {"mine", "theirs"})
+        await first.history.resolve(key, conflict.field, "ours")
+        await until(second.records.observe_record(key), lambda record: record.fields["title"] == "ours")
+        self.assertEqual(await first.history.conflicts(key), [])
 
-    def test_wrong_arguments_are_typed_errors(self) -> None:
-        store = self.open("wrong")
-        with self.assertRaises(barid.BaridError.CodeRejected):
-            store.enrol("BARID1-NONSENSE", "x")
-        with self.assertRaises(barid.BaridError.NotEnrolled):
-            store.sync().start()
+    async def test_a_closed_store_frees_its_file_and_says_that_it_is_closed(self) -> None:
+        config = self.config("closed")
+        for _ in range(3):
+            store = await FieldStore.open(config)
+            with self.assertRaises(barid.InUse):
+                await FieldStore.open(config)
+            await store.close()
+            await store.close()
+            with self.assertRaises(barid.Closed):
+                await store.records.query()
 
-    def test_the_quick_start_runs_as_printed(self) -> None:
+    async def test_a_panic_becomes_an_exception_and_the_process_lives(self) -> None:
+        with self.assertRaisesRegex(_ffi.InternalError, "on purpose"):
+            _ffi.panic_for_test("on purpose")
+        self.assertEqual(len((await self.open("after")).device_id), 64)
+
+    async def test_wrong_arguments_are_errors_with_stable_codes(self) -> None:
+        store = await self.open("wrong")
+        claims: list[tuple[str, object]] = [
+            ("code_rejected", store.enrol("BARID1-NONSENSE", "x")),
+            ("not_enrolled", store.records.put("event", {})),
+            ("invalid", store.records.get(barid.RecordKey("no space", "event", "no id"))),
+            ("invalid", store.records.put("event", {"far": 2**63}, "0" * 64)),
+            ("invalid", store.records.put("event", {"when": datetime.now()}, "0" * 64)),
+            ("key_refused", FieldStore.open(StoreConfig(
+                os.path.join(self.folder, "keyed.db"), FieldStore.new_secret(), database_key=b"k" * 32))),
+        ]
+        for code, call in claims:
+            with self.assertRaises(barid.FieldError) as raised:
+                await call  # type: ignore[misc]
+            self.assertEqual(raised.exception.code, code)
+        self.assertEqual(store.sync.status.phase, barid.Phase.NOT_ENROLLED)
+        codes = [error.code for error in barid.FieldError.__subclasses__()]
+        self.assertEqual(len(codes), len(set(codes)))
+
+    async def test_ten_thousand_reads_and_a_thousand_observations_leave_nothing_behind(self) -> None:
+        store, _ = await self.two()
+        key = await store.records.put("event", {"title": "read again and again"})
+
+        async def read(times: int) -> int:
+            for number in range(times):
+                await store.records.get(key)
+                if number % 10 == 0:
+                    told = store.records.observe()
+                    await anext(told)
+                    await told.aclose()  # type: ignore[attr-defined]
+            gc.collect()
+            return len(gc.get_objects())
+
+        before = await read(100)
+        self.assertLess(await read(10_000) - before, 500)
+
+    async def test_the_quick_start_runs_as_printed(self) -> None:
+        lines = [line for line in QUICKSTART.read_text().splitlines() if line.strip()]
+        self.assertLessEqual(len(lines), 15)
         code = self.relay().code("quick start")
         printed = subprocess.run(
             [sys.executable, str(QUICKSTART), self.folder, code], check=True, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "PYTHONPATH": str(HERE), "PYTHONIOENCODING": "utf-8"}).stdout
+            env={**os.environ, "PYTHONIOENCODING": "utf-8"}, timeout=60).stdout
         self.assertEqual(printed, "synced: True\nالبئر صالحة للشرب, delivered: True\n")
-
-    def eventually(self, claim: str, ask) -> None:
-        end = time.monotonic() + 20
-        while not ask():
-            self.assertLess(time.monotonic(), end, f"not within 20 s: {claim}")
-            time.sleep(0.01)
+        readme = (TOP / "bindings" / "README.md").read_text()
+        self.assertIn(QUICKSTART.read_text().strip(), readme, "the README prints another quick start")
 
 
 if __name__ == "__main__":

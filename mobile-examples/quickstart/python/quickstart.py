@@ -1,41 +1,17 @@
-"""Usage: quickstart.py FOLDER CODE. The code comes from `barid enrol`."""
+import asyncio, pathlib, sys
+from barid import FieldStore, Query, StoreConfig
 
-import pathlib
-import sys
-import time
+async def main(folder: str, code: str) -> None:
+    secret = pathlib.Path(folder, "device.key")  # Elsewhere: the platform's key store.
+    if not secret.exists():
+        secret.write_bytes(FieldStore.new_secret())
+    async with await FieldStore.open(StoreConfig(f"{folder}/field.db", secret.read_bytes())) as store:
+        if store.enrolment is None:
+            await store.enrol(code, "Quick start")  # Once; all else works without a network.
+        await store.records.put("event", {"title": "البئر صالحة للشرب", "lat": 24.96, "lon": 10.18})
+        store.sync.start()
+        print("synced:", await store.sync.await_synced(timeout=30))
+        for event in (await store.records.query(Query(kind="event"))).records:
+            print(f"{event.fields['title']}, delivered: {event.is_delivered}")
 
-from barid import FieldStore, FieldValue, Query, StoreConfig, generate_seed
-
-
-def main(folder: str, code: str) -> None:
-    # The device's secret. On a phone it belongs into the key store; here it is a file.
-    key = pathlib.Path(folder, "device.key")
-    if not key.exists():
-        key.write_bytes(generate_seed())
-
-    store = FieldStore.open(StoreConfig(path=f"{folder}/field.db", seed=key.read_bytes()))
-    if store.enrolment() is None:
-        store.enrol(code, "Quickstart laptop")
-
-    # Recorded and durable when `put` returns, network or not.
-    store.records().put(
-        "event",
-        {
-            "time": FieldValue.INT(int(time.time() * 1000)),
-            "lat": FieldValue.NUMBER(24.96),
-            "lon": FieldValue.NUMBER(10.18),
-            "event_type": FieldValue.TEXT("water_point_status"),
-            "title": FieldValue.TEXT("البئر صالحة للشرب"),
-        },
-    )
-
-    store.sync().start()
-    print("synced:", store.sync().wait_until_synced(30_000))
-
-    for event in store.records().query(Query(kind="event")).records:
-        print(f"{event.fields['title'].value}, delivered: {event.delivered}")
-    store.sync().stop()
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+asyncio.run(main(*sys.argv[1:]))
