@@ -33,6 +33,7 @@ const STEPS: &[Step] = &[
     ("pages", pages),
     ("python", python),
     ("kotlin", kotlin),
+    ("swift", swift),
     ("canary", canary),
     ("smoke", smoke),
     ("instructions", instructions),
@@ -151,7 +152,7 @@ fn python_venv() -> Result<String, String> {
     install(&[("python3", &["python3", "python3-venv"])])?;
     let venv = built("python-venv");
     let python = venv.join("bin/python").to_string_lossy().into_owned();
-    if !venv.join("bin/openapi-spec-validator").exists() {
+    if !["openapi-spec-validator", "mypy"].iter().all(|name| venv.join("bin").join(name).exists()) {
         let folder = venv.to_string_lossy().into_owned();
         let mut make = program("python3", &["-m", "venv", &folder], ".");
         if run(&mut make).is_err() {
@@ -184,11 +185,34 @@ fn pages() -> Result<(), String> {
 
 fn python() -> Result<(), String> {
     let python = python_venv()?;
-    let library = built("debug").join("libbarid_ffi.so").to_string_lossy().into_owned();
-    generate("python", "bindings/python", &library)?;
+    lay_out_python()?;
+    run(&mut program(&python, &["-m", "mypy"], "bindings/python"))?;
     run(program(&python, &["-m", "unittest", "discover", "-v", "-s", "tests"], "bindings/python")
-        .env("BARID_LIBRARY", &library)
+        .env("PYTHONPATH", top().join("bindings/python"))
         .env("BARID", built("debug").join("barid")))
+}
+
+/// Swift is generated and not compiled: there is no Swift here.
+fn swift() -> Result<(), String> {
+    let library = built("debug").join("libbarid_ffi.so").to_string_lossy().into_owned();
+    generate("swift", "bindings/swift/generated", &library)?;
+    // Swift's packages want each module in a folder of its own, and the map under its usual name.
+    let folder = top().join("bindings/swift/generated");
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    for (from, to) in [
+        ("barid.swift", "BaridCore/barid.swift"),
+        ("baridFFI.h", "baridFFI/baridFFI.h"),
+        ("baridFFI.modulemap", "baridFFI/module.modulemap"),
+    ] {
+        let to = folder.join(to);
+        std::fs::create_dir_all(to.parent().unwrap_or(&folder)).map_err(failed)?;
+        std::fs::rename(folder.join(from), to).map_err(failed)?;
+    }
+    if !has("swiftc") {
+        println!("SKIPPED: Swift's sources are generated and were not compiled: swiftc is not here");
+        return Ok(());
+    }
+    run(&mut program("swift", &["build"], "bindings/swift"))
 }
 
 /// Encryption of the device's database. Its feature puts SQLCipher in SQLite's place for all that is built
@@ -205,6 +229,17 @@ fn canary() -> Result<(), String> {
     install(&[(header, &["libssl-dev"])])?;
     let features = ["--workspace", "--features", "barid-ffi/bindgen,barid-core/sqlcipher"];
     run(cargo(&["test"]).args(features).args(["--test", "encryption"]))
+}
+
+/// Puts the generated module and the library where a wheel has them. The wheel itself is a command of the
+/// README of the bindings: it builds the library once more, with other features of what it stands on.
+fn lay_out_python() -> Result<(), String> {
+    let folder = top().join("bindings/python/barid/_ffi");
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let library = built("debug").join("libbarid_ffi.so");
+    generate("python", "bindings/python/barid/_ffi", &library.to_string_lossy())?;
+    std::fs::copy(&library, folder.join("libbarid_ffi.so")).map_err(failed)?;
+    std::fs::write(folder.join("__init__.py"), "from .barid import *  # noqa: F403\n").map_err(failed)
 }
 
 fn kotlin() -> Result<(), String> {
