@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::cipher::{Cipher, salt};
 use super::lock::{Completed, beside};
-use super::recover::read_at;
+use super::recover::{looks_like_tree_page, read_at};
 
 /// What a database is encrypted with. It is the app's to keep, in the platform's key store.
 pub type DatabaseKey = Zeroizing<[u8; 32]>;
@@ -87,12 +87,14 @@ pub(super) fn check(
     completed: Completed,
 ) -> io::Result<Result<(), KeyError>> {
     let file = File::open(path)?;
-    let mut head = vec![0; PAGE_LEN];
-    let len = read_at(&file, 0, &mut head)?;
-    let is_plain = head.starts_with(PLAIN_HEAD);
+    let mut head = [0; PLAIN_HEAD.len()];
+    read_at(&file, 0, &mut head)?;
+    let is_plain = &head == PLAIN_HEAD;
     Ok(match key {
         None if is_plain => Ok(()),
-        None if completed == Completed::Encrypted || looks_encrypted(&head[..len]) => Err(KeyError::Missing),
+        None if completed == Completed::Encrypted => Err(KeyError::Missing),
+        // A file that was plain here and is noise now was spoilt.
+        None if completed == Completed::No && looks_encrypted(&file)? => Err(KeyError::Missing),
         None => Ok(()),
         Some(_) if is_plain => Err(KeyError::NotEncrypted),
         Some(key) => match Cipher::new(key) {
@@ -124,15 +126,29 @@ fn has_journal(path: &Path) -> bool {
     fs::metadata(beside(path, "-journal")).is_ok_and(|journal| journal.len() > 0)
 }
 
-/// Whether a file's first page is as even as only encryption makes it. A page of SQLite's, damaged or
-/// not, has long runs of one value.
-pub(super) fn looks_encrypted(page: &[u8]) -> bool {
+/// Whether a file is as even as only encryption makes it: whoever has no key must not call it damaged. The
+/// first pages of a plain one are the roots of its tables, and most of them outlive what spoils some.
+pub(super) fn looks_encrypted(file: &File) -> io::Result<bool> {
+    let mut page = vec![0; PAGE_LEN];
+    let (mut pages, mut even, mut plain) = (0, 0, 0);
+    while pages < PAGES_TRIED && read_at(file, pages * PAGE_LEN as u64, &mut page)? == PAGE_LEN {
+        pages += 1;
+        if is_even(&page) {
+            even += 1;
+        } else if looks_like_tree_page(&page, 0) {
+            plain += 1;
+        }
+    }
+    Ok(2 * even > pages && 8 * plain < pages)
+}
+
+/// Of 4,096 random bytes, 16 have each value; one that comes 64 times is beyond chance.
+fn is_even(page: &[u8]) -> bool {
     let mut counts = [0_u32; 256];
     for byte in page {
         counts[usize::from(*byte)] += 1;
     }
-    // Of 4,096 random bytes, 16 have each value; one that comes 64 times is beyond chance.
-    page.len() == PAGE_LEN && counts.iter().all(|count| *count < 64)
+    counts.iter().all(|count| *count < 64)
 }
 
 #[cfg(test)]
@@ -148,12 +164,20 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_noise_looks_encrypted_and_one_of_sqlite_does_not() {
-        let mut noise = vec![0; PAGE_LEN];
+    fn a_file_of_noise_looks_encrypted_and_a_store_does_not_though_half_of_it_is_noise() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("field.db");
+        drop(crate::store::Store::open(crate::store::StoreConfig::replica(&path)).unwrap());
+        let mut bytes = fs::read(&path).unwrap();
+        let mut noise = vec![0; bytes.len()];
         blake3::Hasher::new().finalize_xof().fill(&mut noise);
-        assert!(looks_encrypted(&noise));
-        noise[1000..1100].fill(0);
-        assert!(!looks_encrypted(&noise));
-        assert!(!looks_encrypted(&[]));
+        let half = bytes.len() / 2 / PAGE_LEN * PAGE_LEN;
+        bytes[..half].copy_from_slice(&noise[..half]);
+        for (bytes, expected) in
+            [(&bytes, false), (&noise, true), (&vec![0; half], false), (&Vec::new(), false)]
+        {
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(looks_encrypted(&File::open(&path).unwrap()).unwrap(), expected);
+        }
     }
 }

@@ -39,6 +39,7 @@ use catalogue::{Adds, BatchKey, Catalogue, Trust};
 use pages::DamagedFile;
 pub(super) use pages::read_at;
 use plan::Plan;
+pub(super) use record::looks_like_tree_page;
 
 /// Names the damaged file in the table `meta` of the store into which it is being brought back.
 const UNFINISHED: &str = "recovering";

@@ -221,11 +221,9 @@ impl DamagedFile {
 }
 
 /// What a file's pages are read with: nothing, if it is not encrypted. One that shows no page of this
-/// key is read as it is, unless it is clear that it is encrypted with another.
+/// key is read as it is, unless it is noise: then it is encrypted with another.
 fn cipher_of(file: &File, key: Option<&DatabaseKey>) -> Result<Option<Cipher>, RecoverError> {
-    let mut first = vec![0; cipher::PAGE_LEN];
-    let len = read_at(file, 0, &mut first).map_err(RecoverError::Read)?;
-    let is_noise = key::looks_encrypted(&first[..len]);
+    let is_noise = key::looks_encrypted(file).map_err(RecoverError::Read)?;
     match key.map(Cipher::new).transpose()? {
         Some(cipher) if key::is_of(file, &cipher).map_err(RecoverError::Read)? => Ok(Some(cipher)),
         Some(_) if is_noise => Err(KeyError::Wrong.into()),

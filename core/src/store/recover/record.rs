@@ -39,7 +39,7 @@ pub(super) fn header_at(page: u32) -> usize {
 }
 
 /// Whether bytes could be a page of rows or of an index.
-pub(super) fn looks_like_tree_page(page: &[u8], at: usize) -> bool {
+pub(in crate::store) fn looks_like_tree_page(page: &[u8], at: usize) -> bool {
     let Some(header) = page.get(at..at + 8) else { return false };
     let pointers_at = match header[0] {
         0x02 | 0x05 => at + 12,
