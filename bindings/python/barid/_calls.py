@@ -24,7 +24,7 @@ _WITH_TEXT: dict[str, type[errors.FieldError]] = {
 
 
 def _translate(error: Exception) -> errors.FieldError:
-    name = type(error).__name__
+    name = type(error).__name__.rpartition(".")[2]
     if name == "Damaged":
         kept_as = str(getattr(error, "kept_as"))
         return errors.Damaged(f"the database was damaged; it is kept as {kept_as}", kept_as)

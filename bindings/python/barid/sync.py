@@ -202,7 +202,7 @@ def _error(failure: _ffi.SyncFailure) -> SyncError:
         "CUT": SyncError.CUT,
         "STORAGE": SyncError.STORAGE,
     }
-    return known.get(type(failure).__name__, SyncError.CLOSED)
+    return known.get(type(failure).__name__.rpartition(".")[2], SyncError.CLOSED)
 
 
 def status_from_core(status: _ffi.SyncStatus, is_enrolled: bool) -> SyncStatus:

@@ -48,7 +48,8 @@ class Relay:
         return next(word for word in printed.split() if word.startswith("BARID1-"))
 
     def close(self) -> None:
-        self.process.terminate()
+        if self.process.poll() is None:
+            self.process.terminate()
         self.process.wait(15)
         self.output.close()
 
@@ -173,6 +174,16 @@ class FieldStoreTest(unittest.IsolatedAsyncioTestCase):
         await first.history.resolve(key, conflict.field, "ours")
         await until(second.records.observe_record(key), lambda record: record.fields["title"] == "ours")
         self.assertEqual(await first.history.conflicts(key), [])
+
+    async def test_the_status_says_why_there_is_no_link(self) -> None:
+        relay = self.relay()
+        store = await self.open("alone")
+        await store.enrol(relay.code("alone"), "alone")
+        relay.close()
+        store.sync.start()
+        status = await until(store.sync.observe_status(), lambda now: now.error is not None)
+        self.assertEqual(status.error, barid.SyncError.UNREACHABLE)
+        self.assertFalse(status.has_synced_once)
 
     async def test_a_closed_store_frees_its_file_and_says_that_it_is_closed(self) -> None:
         config = self.config("closed")
