@@ -117,6 +117,7 @@ impl Store {
         }
         let own = into.identity.as_ref().map(|identity| identity.device());
         let file = DamagedFile::open(damaged, into.key.as_ref())?;
+        file.check_key(into.key.as_ref())?;
         let catalogue = Catalogue::read(&file);
         // Before there is a new file.
         check_author(&catalogue, own)?;
@@ -126,7 +127,8 @@ impl Store {
     /// The same into this store, for whoever brings back many files and wants to make no store for each.
     #[doc(hidden)]
     pub fn recover_here(&self, damaged: &Path) -> Result<RecoverReport, RecoverError> {
-        let file = DamagedFile::open(damaged, self.inner.config.key.as_ref())?;
+        let key = self.inner.config.key.as_ref();
+        let file = DamagedFile::open(damaged, key)?;
         let catalogue = Catalogue::read(&file);
         check_author(&catalogue, self.device())?;
         self.recover_from(damaged, &file, &catalogue)

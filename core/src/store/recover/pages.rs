@@ -47,7 +47,10 @@ impl DamagedFile {
     /// Opens the file and, if there is one, the log beside it.
     pub(super) fn open(path: &Path, key: Option<&DatabaseKey>) -> Result<Self, RecoverError> {
         let file = File::open(path).map_err(RecoverError::Read)?;
-        let cipher = cipher_of(&file, key)?;
+        let cipher = match key.map(Cipher::new).transpose()? {
+            Some(cipher) if key::is_of(&file, &cipher).map_err(RecoverError::Read)? => Some(cipher),
+            _ => None,
+        };
         Self::read_in(path, file, cipher).map_err(RecoverError::Read)
     }
 
@@ -87,6 +90,14 @@ impl DamagedFile {
         };
         damaged.free = damaged.read_free_list();
         Ok(damaged)
+    }
+
+    /// What it lacks to be read, if it is noise all through: a key, or another one.
+    pub(super) fn check_key(&self, key: Option<&DatabaseKey>) -> Result<(), RecoverError> {
+        if self.cipher.is_some() || !key::looks_encrypted(&self.file).map_err(RecoverError::Read)? {
+            return Ok(());
+        }
+        Err(if key.is_some() { KeyError::Wrong } else { KeyError::Missing }.into())
     }
 
     pub(super) fn page_len(&self) -> usize {
@@ -217,18 +228,6 @@ impl DamagedFile {
     fn read_current(&self, number: u32, page: &mut Vec<u8>) -> Option<()> {
         let image = self.find(number, self.committed())?;
         (self.read(image, page).ok()? == self.page_len).then_some(())
-    }
-}
-
-/// What a file's pages are read with: nothing, if it is not encrypted. One that shows no page of this
-/// key is read as it is, unless it is noise: then it is encrypted with another.
-fn cipher_of(file: &File, key: Option<&DatabaseKey>) -> Result<Option<Cipher>, RecoverError> {
-    let is_noise = key::looks_encrypted(file).map_err(RecoverError::Read)?;
-    match key.map(Cipher::new).transpose()? {
-        Some(cipher) if key::is_of(file, &cipher).map_err(RecoverError::Read)? => Ok(Some(cipher)),
-        Some(_) if is_noise => Err(KeyError::Wrong.into()),
-        None if is_noise => Err(KeyError::Missing.into()),
-        _ => Ok(None),
     }
 }
 
