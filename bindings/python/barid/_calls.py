@@ -19,6 +19,14 @@ _WITH_TEXT: dict[str, type[errors.FieldError]] = {
     "NotEnrolled": errors.NotEnrolled,
     "CodeRejected": errors.CodeRejected,
     "Unreachable": errors.Unreachable,
+    "Locked": errors.Locked,
+    "PairingRejected": errors.PairingRejected,
+    "BundleRejected": errors.BundleRejected,
+    "FileExists": errors.FileExists,
+    "FileFailed": errors.FileFailed,
+    "UnsupportedPicture": errors.UnsupportedPicture,
+    "TooLarge": errors.TooLarge,
+    "Closed": errors.Closed,
     "Storage": errors.Storage,
 }
 
@@ -28,6 +36,11 @@ def _translate(error: Exception) -> errors.FieldError:
     if name == "Damaged":
         kept_as = str(getattr(error, "kept_as"))
         return errors.Damaged(f"the database was damaged; it is kept as {kept_as}", kept_as)
+    if name == "UnsentWork":
+        return errors.UnsentWork("there is work that nobody else is known to hold", getattr(error, "unsent"))
+    if name == "ConnectionLost":
+        why = getattr(error, "why")
+        return errors.ConnectionLost(f"the connection to the other device was lost: {why}", getattr(error, "report"))
     text = getattr(error, "why", None) or getattr(error, "what", None) or str(error) or name
     return _WITH_TEXT.get(name, errors.Internal)(str(text))
 

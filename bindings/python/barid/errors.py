@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class FieldError(Exception):
@@ -80,6 +80,74 @@ class Unreachable(FieldError):
     """The relay cannot be reached now. Try again when there is a network."""
 
     code = "unreachable"
+
+
+class Locked(FieldError):
+    """The store is locked and shows nothing. Ask to unlock it; recording goes on."""
+
+    code = "locked"
+
+
+class UnsentWork(FieldError):
+    """There is work that nobody else is known to hold, so nothing was wiped; `unsent` says how much.
+
+    Sync first, or say so and wipe with `export_first` or `force`.
+    """
+
+    code = "unsent_work"
+
+    def __init__(self, text: str, unsent: Any) -> None:
+        super().__init__(text)
+        self.unsent = unsent
+
+
+class PairingRejected(FieldError):
+    """The pairing code is no code, too old, or was used. Show a new one, and read it again."""
+
+    code = "pairing_rejected"
+
+
+class ConnectionLost(FieldError):
+    """The connection to the other device broke; what came before is kept, and `report` says what.
+
+    Connect, and exchange again: it goes on where it ended.
+    """
+
+    code = "connection_lost"
+
+    def __init__(self, text: str, report: Any) -> None:
+        super().__init__(text)
+        self.report = report
+
+
+class BundleRejected(FieldError):
+    """The file is not a bundle, for somebody else, or of a newer version. Choose another file."""
+
+    code = "bundle_rejected"
+
+
+class FileExists(FieldError):
+    """There is a file of this name already, and it was not changed. Choose another name."""
+
+    code = "file_exists"
+
+
+class FileFailed(FieldError):
+    """A file cannot be read or written. Look at the card or the stick, and try again."""
+
+    code = "file_failed"
+
+
+class UnsupportedPicture(FieldError):
+    """The bytes are no picture of a type that can be stripped. Save it as JPEG, PNG or WebP."""
+
+    code = "unsupported_picture"
+
+
+class TooLarge(FieldError):
+    """An attachment is larger than one may be. Make it smaller."""
+
+    code = "too_large"
 
 
 class Closed(FieldError):

@@ -100,6 +100,10 @@ class History:
         """Every record with a conflict, now and whenever that changes; the newest thousand."""
         return self._records.observe(Query(conflicts_only=True, limit=1000))
 
+    async def restore(self, key: RecordKey, change: Change) -> None:
+        """Sets every field back to what it was after a change; what came later stays in the history."""
+        await on_thread(lambda: self._core.records.restore_to(key_to_core(key), change.id))
+
     async def resolve(self, key: RecordKey, field: str, value: Optional[Given]) -> None:
         """Decides a conflict: with one of its values, or another. `Records.remove` decides for none."""
         await self._records.patch(key, {field: value})

@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Any, Optional
 
 from . import _ffi
-from ._calls import Core, on_thread
+from ._calls import Core, on_thread, translated
 from ._live import Live
-from .errors import Invalid
+from .errors import Invalid, Locked
 from .values import Given, Value, fields_from_core, fields_to_core, from_millis, to_millis
 
 
@@ -189,18 +189,31 @@ class Records:
         return await on_thread(lambda: self._read(asked))
 
     def observe(self, query: Query = Query()) -> AsyncIterator[Sequence[Record]]:
-        """Records that match now, and whenever they change: `async for records in …observe(query)`."""
+        """Records that match now, and whenever they change; empty while the store is locked."""
         asked = query_to_core(query)
 
         def concerns(key: _ffi.RecordKey) -> bool:
             return query.kind in (None, key.kind) and query.space in (None, key.space)
 
-        return self._live.watch(concerns, lambda: self._read(asked).records)
+        def read() -> Sequence[Record]:
+            try:
+                return translated(lambda: self._read(asked)).records
+            except Locked:
+                return []
+
+        return self._live.watch(concerns, read)
 
     def observe_record(self, key: RecordKey) -> AsyncIterator[Optional[Record]]:
-        """A record now, and whenever it changes; none while it is not here."""
+        """A record now, and whenever it changes; none while it is not here, or while the store is locked."""
         wanted = key_to_core(key)
-        return self._live.watch(lambda changed: changed == wanted, lambda: self._read_one(key))
+
+        def read() -> Optional[Record]:
+            try:
+                return translated(lambda: self._read_one(key))
+            except Locked:
+                return None
+
+        return self._live.watch(lambda changed: changed == wanted, read)
 
     async def observe_changes(self, query: Query = Query()) -> AsyncIterator[RecordDiff]:
         """The same with what is new, other and gone since the last time; the first tells of all as new."""

@@ -5,15 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Optional, Union
+from typing import Any, Optional, Union
 
 from . import _ffi
 from ._calls import Core, on_thread, translated
 from ._live import Live
+from .attachments import Attachments
 from .history import History
+from .peers import Bundles, ExportReport, Peers, export_report, long_call
 from .records import Records
 from .sync import Sync
+from .tracks import Tracks
+from .values import from_millis
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class StoreConfig:
     secret: bytes = field(repr=False)
     #: The app's own kinds of records; patrols, events and alerts are known without.
     kinds: Sequence[KindDeclaration] = field(default=(), repr=False)
+    #: How long the store shows what it holds without having met its relay; none means for ever.
+    lease: Optional[timedelta] = None
     #: The key of an encrypted database: 32 bytes. Needs a library built with encryption.
     database_key: Optional[bytes] = field(default=None, repr=False)
 
@@ -71,6 +78,39 @@ class RecoverReport:
     failed: int
 
 
+@dataclass(frozen=True)
+class LockState:
+    """Whether a store shows what it holds, and if not, whether the app or the lease locked it."""
+
+    is_locked: bool
+    is_by_lease: bool = False
+    #: When an unlocked one is locked unless the relay is met before; none without a lease.
+    lease_ends: Optional[datetime] = None
+
+
+@dataclass(frozen=True)
+class Unsent:
+    """What nobody but this device is known to hold."""
+
+    records: int
+    changes: int
+    bytes: int
+    attachments: int
+    attachment_bytes: int
+    #: Batches of others that this device carries to a relay.
+    carried: int
+    #: Damaged databases beside this one that were not brought back.
+    damaged_files: int
+
+
+@dataclass(frozen=True)
+class WipeReport:
+    """What a wipe deleted that nobody else was known to hold, and what went into the bundle before."""
+
+    unsent: Unsent
+    exported: Optional[ExportReport]
+
+
 class FieldStore:
     """A store that is open. Open one for each database file, and close it, or use `async with`.
 
@@ -90,6 +130,14 @@ class FieldStore:
         self.records = Records(self._core, self._live)
         #: Syncing with the relay.
         self.sync = Sync(self._core, lambda: self._enrolment is not None)
+        #: Pictures of records.
+        self.attachments = Attachments(self._core, self._live)
+        #: Tracks of patrols.
+        self.tracks = Tracks(self._core)
+        #: Exchanging with another device.
+        self.peers = Peers(self._core)
+        #: Records in a file.
+        self.bundles = Bundles(self._core)
         #: What was done to a record, and conflicts.
         self.history = History(self._core, self.records)
 
@@ -127,6 +175,45 @@ class FieldStore:
         self.sync.begin()
         return enrolment
 
+    async def lock_state(self) -> LockState:
+        """Whether the store shows what it holds."""
+        return _lock_state(await on_thread(lambda: self._core.store.lock_state()))
+
+    async def lock(self) -> None:
+        """Locks it: it records, sends alerts and syncs as before, and shows nothing, also when opened anew."""
+        await on_thread(lambda: self._core.store.lock())
+        self._live.changed([])
+
+    async def unlock(self) -> LockState:
+        """Unlocks what `lock` locked. What the lease locked only a sync unlocks."""
+        state = _lock_state(await on_thread(lambda: self._core.store.unlock()))
+        self._live.changed([])
+        return state
+
+    async def unsent(self) -> Unsent:
+        """What nobody but this device is known to hold."""
+        return _unsent(await on_thread(lambda: self._core.store.unsent()))
+
+    async def wipe(
+        self, export_first: Optional[Union[str, os.PathLike[str]]] = None, force: bool = False
+    ) -> WipeReport:
+        """Deletes everything that this device holds, and closes the store; the app deletes the secret.
+
+        Refuses with `UnsentWork` while there is work that nobody else is known to hold, unless that is
+        written into a bundle first, or `force` is set: ask the user before, and say how much it is.
+        """
+        variants: Any = _ffi.WipeMode
+        if force:
+            mode = variants.FORCE()
+        elif export_first is not None:
+            mode = variants.EXPORT_FIRST(os.fspath(export_first))
+        else:
+            mode = variants.REFUSE_IF_UNSENT()
+        store = self._core.store
+        report = await long_call(lambda cancel: store.wipe(mode, cancel))
+        await self.close()
+        return WipeReport(_unsent(report.unsent), None if report.exported is None else export_report(report.exported))
+
     async def close(self) -> None:
         """Ends the sync and lets go of the database. What was recorded is on the disk already."""
         if self._core.is_closed:
@@ -137,6 +224,7 @@ class FieldStore:
             if watching is not None:
                 watching.cancel()
             self.sync.close()
+            self._core.store.shut_down()
             self._core.close()
 
         await on_thread(close)
@@ -149,6 +237,25 @@ class FieldStore:
         self, kind: Optional[type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         await self.close()
+
+
+def _lock_state(state: Any) -> LockState:
+    if state.is_UNLOCKED():
+        ends = state.lease_ends_ms
+        return LockState(is_locked=False, lease_ends=None if ends is None else from_millis(ends))
+    return LockState(is_locked=True, is_by_lease=state.is_LEASE_ENDED())
+
+
+def _unsent(unsent: Any) -> Unsent:
+    return Unsent(
+        unsent.records,
+        unsent.changes,
+        unsent.bytes,
+        unsent.attachments,
+        unsent.attachment_bytes,
+        unsent.carried,
+        unsent.damaged_files,
+    )
 
 
 def _enrolment(enrolment: Optional[_ffi.Enrolment]) -> Optional[Enrolment]:
@@ -172,5 +279,9 @@ def _config(config: StoreConfig) -> _ffi.StoreConfig:
         for kind in config.kinds
     ]
     return _ffi.StoreConfig(
-        path=os.fspath(config.path), seed=config.secret, kinds=kinds, database_key=config.database_key
+        path=os.fspath(config.path),
+        seed=config.secret,
+        kinds=kinds,
+        lease_ms=None if config.lease is None else round(config.lease.total_seconds() * 1000),
+        database_key=config.database_key,
     )

@@ -71,6 +71,9 @@ class SyncStatus:
     down: Progress
     #: Records with changes that no relay has acknowledged.
     unsent_records: int
+    #: Attachments that no relay has acknowledged, and their bytes.
+    unsent_attachments: int
+    unsent_attachment_bytes: int
     #: Why the relay does not take something of this device's, while that is so. The device keeps it.
     turned_down: Optional[str]
     #: When everything was last exchanged, and whether that ever was so.
@@ -81,6 +84,13 @@ class SyncStatus:
     error: Optional[SyncError]
     #: The error in English, for developers.
     error_text: Optional[str]
+    #: The relay's address, while there is a link.
+    via: Optional[str]
+    #: Whether the relay says that this device was revoked, and whether it is asked to be wiped.
+    is_revoked: bool
+    is_wipe_asked: bool
+    #: Whether the store is locked.
+    is_locked: bool
 
 
 class _Watcher(_ffi.StatusObserver):
@@ -160,7 +170,7 @@ class Sync:
         It does not start the sync.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        while not await on_thread(lambda: self._core.sync.wait_until_synced(0)):
+        while not await on_thread(lambda: self._core.sync.is_synced()):
             if end is not None and time.monotonic() >= end:
                 return False
             await asyncio.sleep(0.05)
@@ -215,10 +225,16 @@ def status_from_core(status: _ffi.SyncStatus, is_enrolled: bool) -> SyncStatus:
         up=_progress(status.up),
         down=_progress(status.down),
         unsent_records=status.unsent_records,
+        unsent_attachments=status.unsent_attachments,
+        unsent_attachment_bytes=status.unsent_attachment_len,
         turned_down=status.turned_down,
         last_success=None if status.last_success_ms is None else from_millis(status.last_success_ms),
         has_synced_once=status.last_success_ms is not None,
         next_try=None if status.next_try_ms is None else from_millis(status.next_try_ms),
         error=None if failure is None else _error(failure),
         error_text=getattr(failure, "why", None),
+        via=status.via,
+        is_revoked=status.is_revoked,
+        is_wipe_asked=status.is_wipe_asked,
+        is_locked=status.is_locked,
     )

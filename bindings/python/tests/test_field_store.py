@@ -6,14 +6,17 @@ import asyncio
 import gc
 import os
 import pathlib
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import unittest
+import zlib
 from collections.abc import AsyncIterator
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TypeVar
 
 import barid
@@ -56,6 +59,22 @@ class Relay:
 
 def run(*words: str) -> str:
     return subprocess.run([BARID, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def picture(width: int = 64) -> bytes:
+    """A PNG that says beside the picture where it was taken."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + bytes((x * y) % 256 for x in range(width)) for y in range(width))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, width, 8, 0, 0, 0, 0))
+        + chunk(b"tEXt", b"Comment\0taken at 24.96 10.18")
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 async def until(told: AsyncIterator[T], wanted: object) -> T:
@@ -174,6 +193,116 @@ class FieldStoreTest(unittest.IsolatedAsyncioTestCase):
         await first.history.resolve(key, conflict.field, "ours")
         await until(second.records.observe_record(key), lambda record: record.fields["title"] == "ours")
         self.assertEqual(await first.history.conflicts(key), [])
+
+    async def test_two_devices_exchange_over_a_socket_with_no_relay_between(self) -> None:
+        first, second = await self.two()
+        self.assertTrue(await first.sync.await_synced(20))
+        self.assertTrue(await second.sync.await_synced(20))
+        first.sync.pause()
+        second.sync.pause()
+        key = await first.records.put("event", {"title": "carried by hand"})
+        invitation = first.peers.invite()
+        ends = socket.socketpair()
+        told: list[barid.ExchangeReport] = []
+        given, taken = await asyncio.wait_for(asyncio.gather(
+            first.peers.exchange(invitation, barid.SocketStream(ends[0]), told.append),
+            second.peers.exchange_with(invitation.code, barid.SocketStream(ends[1]))), 20)
+        self.assertTrue(given.is_complete and taken.is_complete)
+        self.assertEqual((given.peer, taken.peer), (second.device_id, first.device_id))
+        self.assertTrue(told)
+        self.assertIsNotNone(await second.records.get(key))
+        with self.assertRaises(barid.PairingRejected):
+            unused = socket.socketpair()
+            self.addCleanup(unused[1].close)
+            await second.peers.exchange_with("no code", barid.SocketStream(unused[0]))
+        # One that nobody answers ends when its caller is cancelled.
+        silent = socket.socketpair()
+        self.addCleanup(silent[1].close)
+        waiting = asyncio.ensure_future(
+            first.peers.exchange(first.peers.invite(), barid.SocketStream(silent[0])))
+        await asyncio.sleep(0.2)
+        waiting.cancel()
+        with self.assertRaises(asyncio.CancelledError):
+            await asyncio.wait_for(waiting, 10)
+
+    async def test_a_bundle_carries_what_the_relay_lacks(self) -> None:
+        first, second = await self.two()
+        self.assertTrue(await first.sync.await_synced(20))
+        first.sync.pause()
+        second.sync.pause()
+        key = await first.records.put("event", {"title": "on a stick"})
+        path = os.path.join(self.folder, "stick.bundle")
+        exported = await first.bundles.export(path, device=second.device_id)
+        self.assertGreater(exported.batches, 0)
+        with self.assertRaises(barid.FileExists):
+            await first.bundles.export(path, device=second.device_id)
+        imported = await second.bundles.import_(path)
+        self.assertEqual((imported.missing, imported.damage), (0, None))
+        self.assertIsNotNone(await second.records.get(key))
+        with self.assertRaises(barid.BundleRejected):
+            await first.bundles.import_(path)
+
+    async def test_a_picture_is_stripped_travels_and_is_fetched(self) -> None:
+        first, second = await self.two()
+        key = await first.records.put("event", {"title": "with a picture"})
+        attached = await first.attachments.attach(key, picture())
+        self.assertEqual((attached.media, attached.where), ("image/png", barid.Where.LOCAL))
+        self.assertEqual(await first.attachments.attach(key, picture()), attached)
+        held = await first.attachments.open(attached, original=True)
+        assert held is not None
+        self.assertNotIn(b"24.96", held)
+        with self.assertRaises(barid.UnsupportedPicture):
+            await first.attachments.attach(key, b"no picture")
+        (there,) = await until(second.attachments.observe(key), lambda found: len(found) == 1)
+        await second.attachments.fetch(there)
+
+    async def test_a_locked_store_records_and_shows_nothing(self) -> None:
+        store, _ = await self.two()
+        key = await store.records.put("event", {"title": "before"})
+        shown = store.records.observe()
+        self.assertEqual(len(await anext(shown)), 1)
+        await store.lock()
+        self.assertEqual(await asyncio.wait_for(anext(shown), 10), [])
+        with self.assertRaises(barid.Locked):
+            await store.records.get(key)
+        await store.records.put("alert", {"alert_type": "sos", "state": "raised"})
+        self.assertTrue((await store.lock_state()).is_locked)
+        self.assertFalse((await store.unlock()).is_locked)
+        self.assertEqual(len(await asyncio.wait_for(anext(shown), 10)), 2)
+
+    async def test_a_wipe_refuses_while_something_is_unsent(self) -> None:
+        store, _ = await self.two()
+        self.assertTrue(await store.sync.await_synced(20))
+        store.sync.pause()
+        await store.records.put("event", {"title": "only here"})
+        self.assertEqual((await store.unsent()).records, 1)
+        with self.assertRaises(barid.UnsentWork) as raised:
+            await store.wipe()
+        self.assertEqual(raised.exception.unsent.records, 1)
+        bundle = os.path.join(self.folder, "last.bundle")
+        report = await store.wipe(export_first=bundle)
+        assert report.exported is not None
+        self.assertGreater(report.exported.batches, 0)
+        self.assertFalse(os.path.exists(os.path.join(self.folder, "first.db")))
+        with self.assertRaises(barid.Closed):
+            await store.records.query()
+
+    async def test_a_track_is_read_as_it_was_recorded_and_a_change_is_taken_back(self) -> None:
+        store, _ = await self.two()
+        patrol = await store.records.put("patrol", {"state": "active"})
+        begin = datetime(2026, 11, 30, 3, 0, tzinfo=timezone.utc)
+        positions = [barid.Position(begin + timedelta(seconds=n), barid.Place(24.5, 10.25), 5) for n in range(3)]
+        gaps = [barid.Gap(begin, begin + timedelta(seconds=1), "no_fix")]
+        await store.tracks.add(patrol, positions, gaps)
+        (track,) = await store.tracks.of(patrol)
+        self.assertEqual((track.positions, track.gaps, track.device), (positions, gaps, store.device_id))
+        self.assertNotIn("24.5", repr(track))
+        (made,) = await store.history.of(patrol)
+        await store.records.patch(patrol, {"state": "done"})
+        await store.history.restore(patrol, made)
+        restored = await store.records.get(patrol)
+        assert restored is not None
+        self.assertEqual(restored.state, "active")
 
     async def test_the_status_says_why_there_is_no_link(self) -> None:
         relay = self.relay()
