@@ -35,6 +35,7 @@ const STEPS: &[Step] = &[
     ("kotlin", kotlin),
     ("swift", swift),
     ("canary", canary),
+    ("patrol", patrol),
     ("smoke", smoke),
     ("instructions", instructions),
     ("deny", || {
@@ -252,6 +253,21 @@ fn kotlin() -> Result<(), String> {
         .env("BARID_LIBRARY_DIR", built("debug"))
         .env("BARID", built("debug").join("barid")))?;
     junit::all_ran("bindings/kotlin/src/test/kotlin", "bindings/kotlin/target/surefire-reports")
+}
+
+/// The app for phones: compiled and driven on the JVM, with the built library and the built relay.
+fn patrol() -> Result<(), String> {
+    if !has("java") || !has("javac") || !has("mvn") {
+        println!("SKIPPED: the patrol app needs a JDK and Maven, and one of them is not installed");
+        return Ok(());
+    }
+    install(&[("aapt2", &["aapt"]), ("unzip", &["unzip"]), ("python3", &["python3"])])?;
+    let library = built("debug").join("libbarid_ffi.so").to_string_lossy().into_owned();
+    generate("kotlin", "bindings/kotlin/generated", &library)?;
+    run(program("./check", &[], "mobile-examples/patrol")
+        .env("PATROL_WORK", built("patrol"))
+        .env("BARID_LIBRARY_DIR", built("debug"))
+        .env("BARID", built("debug").join("barid")))
 }
 
 /// Generates the foreign sources from the built library.

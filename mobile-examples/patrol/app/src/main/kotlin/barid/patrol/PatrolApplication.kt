@@ -2,6 +2,7 @@ package barid.patrol
 
 import android.app.Application
 import android.content.Context
+import androidx.work.Configuration
 import barid.FieldException
 import barid.FieldStore
 import barid.StoreConfig
@@ -53,7 +54,7 @@ sealed interface Opening {
 }
 
 /** Opens the store once and keeps it as long as the process lives; services and workers find it here. */
-open class PatrolApplication : Application() {
+open class PatrolApplication : Application(), Configuration.Provider {
     private val scope = CoroutineScope(SupervisorJob() + Dispatchers.Main.immediate)
     private val openings = MutableStateFlow<Opening>(Opening.NotYet)
     val opening: StateFlow<Opening> = openings.asStateFlow()
@@ -74,8 +75,13 @@ open class PatrolApplication : Application() {
     override fun onCreate() {
         super.onCreate()
         open()
-        SyncWorker.keep(this)
+        schedule()
     }
+
+    /** WorkManager is made when it is first asked for, not at every start of the process. */
+    override val workManagerConfiguration: Configuration = Configuration.Builder().build()
+
+    protected open fun schedule() = SyncWorker.keep(this)
 
     /** Also the second try, after what was said on the screen. */
     fun open() {

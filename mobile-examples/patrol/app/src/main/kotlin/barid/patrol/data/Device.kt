@@ -35,7 +35,7 @@ interface PhotoTaker {
 class Frame(val luma: ByteArray, val width: Int, val height: Int, val rotation: Int = 0)
 
 /** The camera, as a reader of codes. Collecting opens it; ending closes it. */
-interface CodeFrames {
+fun interface CodeFrames {
     fun frames(): Flow<Frame>
 }
 

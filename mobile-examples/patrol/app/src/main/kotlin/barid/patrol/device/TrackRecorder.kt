@@ -53,6 +53,8 @@ class TrackRecorder(
     private val writing = Mutex()
     private val fixes = mutableListOf<Place>()
     private val gaps = mutableListOf<TrackGap>()
+
+    internal val heldGaps: List<TrackGap> get() = gaps
     private var savedMeanwhile = false
     private var lastFixMs = 0L
     private var bufferedSince = 0L

@@ -39,6 +39,7 @@ import barid.patrol.ui.patrol.PatrolScreen
 import barid.patrol.ui.record.RecordScreen
 import barid.patrol.ui.record.TypeScreen
 import barid.patrol.ui.records.RecordsScreen
+import barid.patrol.ui.records.Shown
 import barid.patrol.ui.sos.SosScreen
 import barid.patrol.ui.sync.SyncScreen
 import barid.patrol.ui.theme.LocalPalette
@@ -132,7 +133,10 @@ private fun Screen(phone: Phone, here: Destination, files: FilePicker) {
     when (here) {
         Destination.Home -> {
             val state by phone.home.state.collectAsState()
-            HomeScreen(state, navigator::go, phone.lock::lock)
+            HomeScreen(state, navigator::go, {
+                phone.records.show(Shown.InConflict)
+                navigator.switch(Destination.Records)
+            }, phone.lock::lock)
         }
         Destination.Records -> {
             val state by phone.records.state.collectAsState()

@@ -79,6 +79,9 @@ class EnrolHolder(
     val state: StateFlow<EnrolState> = states.asStateFlow()
     private var scanJob: Job? = null
 
+    /** What the camera sees while a code is read. */
+    val seen = scan.seen
+
     fun setCode(code: String) = states.update { it.copy(code = code, trouble = null) }
 
     fun setLabel(label: String) = states.update { it.copy(label = label, trouble = null) }

@@ -17,6 +17,7 @@ import androidx.compose.ui.unit.dp
 import barid.patrol.R
 import barid.patrol.ui.parts.BigButton
 import barid.patrol.ui.parts.Field
+import barid.patrol.ui.parts.FramePicture
 import barid.patrol.ui.parts.Notice
 import barid.patrol.ui.parts.Page
 import barid.patrol.ui.parts.Tone
@@ -42,6 +43,7 @@ fun EnrolScreen(state: EnrolState, holder: EnrolHolder) {
         }
         if (state.scanning) {
             Notice(stringResource(R.string.scan_hold), R.drawable.ic_camera)
+            FramePicture(holder.seen)
             BigButton(stringResource(R.string.stop), holder::stopScan, Modifier.fillMaxWidth(), R.drawable.ic_close, Tone.Quiet, tag = "scan-stop")
         } else {
             BigButton(

@@ -39,6 +39,9 @@ class ExchangeHolder(
     val state: StateFlow<ExchangeState> = states.asStateFlow()
     private var work: Job? = null
 
+    /** What the camera sees while a code is read. */
+    val seen = scan.seen
+
     fun show() = begin(ExchangeStep.Showing) {
         exchange.invite(
             onCode = { code -> states.update { it.copy(code = code) } },

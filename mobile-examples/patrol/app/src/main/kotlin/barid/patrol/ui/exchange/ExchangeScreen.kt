@@ -18,6 +18,7 @@ import barid.patrol.data.Passed
 import barid.patrol.ui.parts.BigButton
 import barid.patrol.ui.parts.CodePicture
 import barid.patrol.ui.parts.Field
+import barid.patrol.ui.parts.FramePicture
 import barid.patrol.ui.parts.LocalFormats
 import barid.patrol.ui.parts.Notice
 import barid.patrol.ui.parts.Page
@@ -32,8 +33,8 @@ fun ExchangeScreen(state: ExchangeState, holder: ExchangeHolder, onBack: () -> U
     Page(stringResource(R.string.exchange), leave, actions = {
         when (state.step) {
             ExchangeStep.Choose -> {
-                BigButton(stringResource(R.string.exchange_read), holder::read, Modifier.weight(1f), R.drawable.ic_camera, Tone.Quiet, tag = "exchange-read")
-                BigButton(stringResource(R.string.exchange_show), holder::show, Modifier.weight(1f), R.drawable.ic_code, tag = "exchange-show")
+                BigButton(stringResource(R.string.exchange_read), holder::read, Modifier.weight(1f), R.drawable.ic_camera, Tone.Quiet, tag = "exchange-read", stacked = true)
+                BigButton(stringResource(R.string.exchange_show), holder::show, Modifier.weight(1f), R.drawable.ic_code, tag = "exchange-show", stacked = true)
             }
             ExchangeStep.Done ->
                 BigButton(stringResource(R.string.done), leave, Modifier.weight(1f), R.drawable.ic_check, tag = "exchange-done")
@@ -72,6 +73,7 @@ private fun ColumnScope.ShowCode(code: String?) {
 @Composable
 private fun ColumnScope.ReadCode(state: ExchangeState, holder: ExchangeHolder) {
     Notice(stringResource(R.string.scan_hold), R.drawable.ic_camera)
+    FramePicture(holder.seen)
     Field(stringResource(R.string.exchange_or_type), state.typed, holder::type, tag = "exchange-typed", lines = 2)
     BigButton(
         stringResource(R.string.exchange_join), holder::join, Modifier.fillMaxWidth(), R.drawable.ic_phones,
@@ -93,17 +95,16 @@ private fun Finished(passed: Passed) = Plate(Modifier.testTag("exchanged")) {
 
 @Composable
 private fun Counts(passed: Passed) {
-    val formats = LocalFormats.current
     Row(horizontalArrangement = Arrangement.spacedBy(28.dp), verticalAlignment = Alignment.CenterVertically) {
-        Column {
-            Text(formats.number(passed.given), style = MaterialTheme.typography.displayMedium)
-            Text(stringResource(R.string.passed_given), style = MaterialTheme.typography.titleMedium)
-        }
-        Column {
-            Text(formats.number(passed.taken), style = MaterialTheme.typography.displayMedium)
-            Text(stringResource(R.string.passed_taken), style = MaterialTheme.typography.titleMedium)
-        }
+        Count(passed.given, R.string.passed_given)
+        Count(passed.taken, R.string.passed_taken)
     }
+}
+
+@Composable
+private fun Count(count: Long, words: Int) = Column {
+    Text(LocalFormats.current.number(count), style = MaterialTheme.typography.displayMedium)
+    Text(stringResource(words), style = MaterialTheme.typography.titleMedium)
 }
 
 /** By file: a memory stick or another app carries it. */
@@ -111,8 +112,8 @@ private fun Counts(passed: Passed) {
 fun FilesScreen(state: ExchangeState, holder: ExchangeHolder, onExport: () -> Unit, onImport: () -> Unit, onBack: () -> Unit) {
     val leave = { holder.stop(); onBack() }
     Page(stringResource(R.string.by_file), leave, actions = {
-        BigButton(stringResource(R.string.file_import), onImport, Modifier.weight(1f), R.drawable.ic_from_others, Tone.Quiet, tag = "file-import")
-        BigButton(stringResource(R.string.file_export), onExport, Modifier.weight(1f), R.drawable.ic_file, tag = "file-export")
+        BigButton(stringResource(R.string.file_import), onImport, Modifier.weight(1f), R.drawable.ic_from_others, Tone.Quiet, tag = "file-import", stacked = true)
+        BigButton(stringResource(R.string.file_export), onExport, Modifier.weight(1f), R.drawable.ic_file, tag = "file-export", stacked = true)
     }) {
         state.trouble?.let { Notice(stringResource(it.words), R.drawable.ic_warning, weight = Weight.Warn) }
         Text(stringResource(R.string.file_explain), style = MaterialTheme.typography.bodyLarge)
@@ -121,7 +122,10 @@ fun FilesScreen(state: ExchangeState, holder: ExchangeHolder, onExport: () -> Un
             ExchangeStep.UnderWay -> Progress(R.string.file_under_way, state.passed)
             ExchangeStep.Done -> Plate(Modifier.testTag("file-done")) {
                 Text(stringResource(R.string.file_finished), style = MaterialTheme.typography.titleLarge)
-                Counts(state.passed)
+                // A file goes one way: given or taken, and that is said.
+                if (state.passed.given > 0) Count(state.passed.given, R.string.passed_given)
+                if (state.passed.taken > 0) Count(state.passed.taken, R.string.passed_taken)
+                if (state.passed == Passed()) Text(stringResource(R.string.file_nothing_new), style = MaterialTheme.typography.bodyLarge)
             }
             else -> Unit
         }

@@ -33,7 +33,7 @@ import barid.patrol.ui.parts.words
 import barid.patrol.ui.theme.LocalPalette
 
 @Composable
-fun HomeScreen(state: HomeState, onGo: (Destination) -> Unit, onLock: () -> Unit) {
+fun HomeScreen(state: HomeState, onGo: (Destination) -> Unit, onConflicts: () -> Unit, onLock: () -> Unit) {
     Page(
         title = null,
         onBack = null,
@@ -48,7 +48,7 @@ fun HomeScreen(state: HomeState, onGo: (Destination) -> Unit, onLock: () -> Unit
         ArrivalPlate(state.sync)
         PatrolPlate(state.patrol, state.track, state.patrolEvents, onGo)
         if (state.conflicts > 0) {
-            Line({ onGo(Destination.Records) }, tag = "conflicts") {
+            Line(onConflicts, tag = "conflicts") {
                 Icon(painterResource(R.drawable.ic_conflict), null, Modifier.size(30.dp), tint = LocalPalette.current.warn)
                 Text(
                     LocalFormats.current.plural(R.plurals.conflicts, state.conflicts.toLong()),
@@ -60,9 +60,9 @@ fun HomeScreen(state: HomeState, onGo: (Destination) -> Unit, onLock: () -> Unit
         Row(horizontalArrangement = Arrangement.spacedBy(12.dp)) {
             BigButton(
                 stringResource(R.string.exchange_short), { onGo(Destination.Exchange) }, Modifier.weight(1f),
-                R.drawable.ic_phones, Tone.Quiet, tag = "exchange",
+                R.drawable.ic_phones, Tone.Quiet, tag = "exchange", stacked = true,
             )
-            BigButton(stringResource(R.string.lock), onLock, Modifier.weight(1f), R.drawable.ic_lock, Tone.Quiet, tag = "lock")
+            BigButton(stringResource(R.string.lock), onLock, Modifier.weight(1f), R.drawable.ic_lock, Tone.Quiet, tag = "lock", stacked = true)
         }
     }
 }

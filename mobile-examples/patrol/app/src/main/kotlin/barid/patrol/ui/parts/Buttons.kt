@@ -3,6 +3,7 @@ package barid.patrol.ui.parts
 import androidx.annotation.DrawableRes
 import androidx.compose.foundation.BorderStroke
 import androidx.compose.foundation.layout.Arrangement
+import androidx.compose.foundation.layout.Column
 import androidx.compose.foundation.layout.Row
 import androidx.compose.foundation.layout.RowScope
 import androidx.compose.foundation.layout.Spacer
@@ -26,6 +27,7 @@ import androidx.compose.ui.res.painterResource
 import androidx.compose.ui.semantics.Role
 import androidx.compose.ui.semantics.role
 import androidx.compose.ui.semantics.semantics
+import androidx.compose.ui.text.style.TextAlign
 import androidx.compose.ui.unit.Dp
 import androidx.compose.ui.unit.dp
 import barid.patrol.ui.theme.LocalPalette
@@ -51,7 +53,7 @@ private fun Tone.paint(): Paint {
     }
 }
 
-/** The one thing that a screen is for, or one of few. The label wraps rather than being cut. */
+/** The one thing that a screen is for, or one of few; [stacked] where two share a line. The label wraps rather than being cut. */
 @Composable
 fun BigButton(
     label: String,
@@ -62,6 +64,7 @@ fun BigButton(
     enabled: Boolean = true,
     tag: String? = null,
     minHeight: Dp = MainTouchMin,
+    stacked: Boolean = false,
 ) {
     val palette = LocalPalette.current
     val paint = if (enabled) tone.paint() else Paint(palette.surface, palette.muted, palette.line)
@@ -74,16 +77,27 @@ fun BigButton(
         contentColor = paint.ink,
         border = paint.edge?.let { BorderStroke(2.dp, it) },
     ) {
-        Row(
-            Modifier.padding(horizontal = 16.dp, vertical = 10.dp),
-            horizontalArrangement = Arrangement.Center,
-            verticalAlignment = Alignment.CenterVertically,
-        ) {
-            if (icon != null) {
-                Icon(painterResource(icon), contentDescription = null, Modifier.size(30.dp))
-                Spacer(Modifier.width(12.dp))
+        if (stacked) {
+            Column(
+                Modifier.padding(horizontal = 8.dp, vertical = 10.dp),
+                horizontalAlignment = Alignment.CenterHorizontally,
+                verticalArrangement = Arrangement.Center,
+            ) {
+                if (icon != null) Icon(painterResource(icon), contentDescription = null, Modifier.size(28.dp))
+                Text(label, style = MaterialTheme.typography.titleMedium, textAlign = TextAlign.Center)
             }
-            Text(label, style = MaterialTheme.typography.labelLarge)
+        } else {
+            Row(
+                Modifier.padding(horizontal = 16.dp, vertical = 10.dp),
+                horizontalArrangement = Arrangement.Center,
+                verticalAlignment = Alignment.CenterVertically,
+            ) {
+                if (icon != null) {
+                    Icon(painterResource(icon), contentDescription = null, Modifier.size(30.dp))
+                    Spacer(Modifier.width(12.dp))
+                }
+                Text(label, style = MaterialTheme.typography.labelLarge)
+            }
         }
     }
 }

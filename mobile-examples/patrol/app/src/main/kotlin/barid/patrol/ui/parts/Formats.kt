@@ -93,7 +93,9 @@ class Formats(private val resources: Resources, locale: Locale) {
     /** Latitude first, then longitude, left to right in every language, as they are read out over a radio. */
     fun coordinates(place: Place): String {
         val format = NumberFormat.getInstance(locale).apply { minimumFractionDigits = 5; maximumFractionDigits = 5 }
-        return isolated("${format.format(place.lat)}  ${format.format(place.lon)}")
+        // A comma between two numbers would be read as one between the two.
+        fun degrees(value: Double) = format.format(value).replace(',', '.')
+        return isolated("${degrees(place.lat)}  ${degrees(place.lon)}")
     }
 
     private fun isolated(text: String) = "\u2066$text\u2069"

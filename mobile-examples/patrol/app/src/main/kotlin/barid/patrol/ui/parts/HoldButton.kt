@@ -4,6 +4,7 @@ import androidx.compose.animation.core.Animatable
 import androidx.compose.animation.core.LinearEasing
 import androidx.compose.animation.core.tween
 import androidx.compose.foundation.background
+import androidx.compose.foundation.border
 import androidx.compose.foundation.gestures.awaitEachGesture
 import androidx.compose.foundation.gestures.awaitFirstDown
 import androidx.compose.foundation.gestures.waitForUpOrCancellation
@@ -46,6 +47,7 @@ import androidx.compose.ui.text.style.TextAlign
 import androidx.compose.ui.unit.Dp
 import androidx.compose.ui.unit.LayoutDirection
 import androidx.compose.ui.unit.dp
+import barid.patrol.ui.theme.LocalPalette
 import kotlinx.coroutines.launch
 
 /** How long one holds, in milliseconds: longer than a knock in a pocket, short enough with a shaking hand. */
@@ -63,6 +65,7 @@ fun HoldButton(
     minHeight: Dp = MainTouchMin,
     tag: String? = null,
     hint: String? = null,
+    edge: Color = LocalPalette.current.edge,
 ) {
     val filled = remember { Animatable(0f) }
     val scope = rememberCoroutineScope()
@@ -72,6 +75,7 @@ fun HoldButton(
     Box(
         modifier.fillMaxWidth().defaultMinSize(minHeight = minHeight)
             .clip(RoundedCornerShape(20.dp)).background(ground)
+            .border(2.dp, edge, RoundedCornerShape(20.dp))
             .drawBehind {
                 val width = size.width * filled.value
                 drawRect(ink.copy(alpha = 0.35f), Offset(if (mirrored) size.width - width else 0f, 0f), Size(width, size.height))

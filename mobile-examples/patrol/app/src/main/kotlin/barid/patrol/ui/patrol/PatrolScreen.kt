@@ -94,10 +94,8 @@ private fun UnderWay(patrol: Patrol, state: PatrolScreenState, holder: PatrolHol
     val track = state.track
     Plate {
         Text(patrol.title?.ifBlank { null } ?: stringResource(R.string.patrol_untitled), style = MaterialTheme.typography.titleLarge)
-        Row(horizontalArrangement = Arrangement.spacedBy(12.dp), verticalAlignment = Alignment.CenterVertically) {
-            Text(formats.clock(now - (patrol.startedAt ?: now)), Modifier.testTag("clock"), style = MaterialTheme.typography.displayLarge)
-            Text(stringResource(R.string.hours_minutes), style = MaterialTheme.typography.bodyMedium, color = palette.muted)
-        }
+        Text(formats.clock(now - (patrol.startedAt ?: now)), Modifier.testTag("clock"), style = MaterialTheme.typography.displayLarge)
+        Text(stringResource(R.string.hours_minutes), style = MaterialTheme.typography.bodyMedium, color = palette.muted)
         Text(
             stringResource(R.string.track_recorded, formats.distance(track.distanceM)) + " · " +
                 formats.plural(R.plurals.positions, track.recordedPositions.toLong()),

@@ -41,7 +41,7 @@ fun TypeScreen(onType: (EventType) -> Unit, onBack: () -> Unit) {
         )
     }) {
         LazyVerticalGrid(
-            GridCells.Adaptive(104.dp),
+            GridCells.Adaptive(98.dp),
             Modifier.fillMaxSize().testTag("types"),
             contentPadding = PaddingValues(bottom = 8.dp),
             verticalArrangement = Arrangement.spacedBy(10.dp),

@@ -43,7 +43,7 @@ fun SosScreen(state: SosState, holder: SosHolder, onBack: () -> Unit) {
         if (mine == null) {
             HoldButton(
                 stringResource(R.string.sos_hold), R.drawable.ic_sos, palette.sos, palette.onSos, holder::raise,
-                Modifier.weight(1f), minHeight = 168.dp, tag = "sos-hold", hint = stringResource(R.string.sos_hold_hint),
+                Modifier.weight(1f), minHeight = 168.dp, tag = "sos-hold", hint = stringResource(R.string.sos_hold_hint), edge = palette.sos,
             )
         } else {
             HoldButton(

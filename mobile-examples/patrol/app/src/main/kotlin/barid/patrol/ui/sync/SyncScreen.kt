@@ -44,8 +44,8 @@ fun SyncScreen(state: SyncState, member: Member?, sync: SyncRepository, onGo: (D
         if (state.phase == SyncPhase.Paused) {
             BigButton(stringResource(R.string.sync_resume), sync::resume, Modifier.weight(1f), R.drawable.ic_play, tag = "sync-resume")
         } else {
-            BigButton(stringResource(R.string.sync_pause), sync::pause, Modifier.weight(1f), R.drawable.ic_pause, Tone.Quiet, tag = "sync-pause")
-            BigButton(stringResource(R.string.sync_now), sync::request, Modifier.weight(1f), R.drawable.ic_sync, tag = "sync-now")
+            BigButton(stringResource(R.string.sync_pause), sync::pause, Modifier.weight(1f), R.drawable.ic_pause, Tone.Quiet, tag = "sync-pause", stacked = true)
+            BigButton(stringResource(R.string.sync_now), sync::request, Modifier.weight(1f), R.drawable.ic_sync, tag = "sync-now", stacked = true)
         }
     }) {
         if (state.revoked) {
