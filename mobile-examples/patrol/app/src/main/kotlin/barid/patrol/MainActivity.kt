@@ -14,6 +14,7 @@ import androidx.compose.foundation.layout.fillMaxSize
 import androidx.compose.runtime.collectAsState
 import androidx.compose.runtime.getValue
 import androidx.compose.ui.Modifier
+import androidx.core.content.FileProvider
 import barid.patrol.device.Asker
 import barid.patrol.ui.FilePicker
 import barid.patrol.ui.KeyLostScreen
@@ -59,7 +60,7 @@ class MainActivity : ComponentActivity(), Asker {
     }
 
     override fun permission(name: String) = permissions.launch(name)
-    override fun picture(into: Uri) = pictures.launch(into)
+    override fun picture(into: File) = pictures.launch(FileProvider.getUriForFile(this, "$packageName.pictures", into))
     override fun credential(intent: Intent) = credentials.launch(intent)
 
     private fun export(to: Uri) {

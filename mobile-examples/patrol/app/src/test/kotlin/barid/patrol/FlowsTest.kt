@@ -6,10 +6,12 @@ import androidx.compose.ui.test.assertTextEquals
 import androidx.compose.ui.test.hasTestTag
 import androidx.compose.ui.test.junit4.v2.createComposeRule
 import androidx.compose.ui.test.onNodeWithTag
+import androidx.compose.ui.test.onRoot
 import androidx.compose.ui.test.performClick
 import androidx.compose.ui.test.performScrollTo
 import androidx.compose.ui.test.performScrollToNode
 import androidx.compose.ui.test.performTextInput
+import androidx.compose.ui.test.performTextReplacement
 import androidx.compose.ui.test.performTouchInput
 import barid.patrol.data.LockState
 import barid.patrol.model.AlertState
@@ -61,7 +63,8 @@ class FlowsTest {
         rule.mainClock.autoAdvance = false
         rule.onNodeWithTag(tag).performTouchInput { down(center) }
         rule.mainClock.advanceTimeBy(ms)
-        rule.onNodeWithTag(tag).performTouchInput { up() }
+        // Where it was held there may be something else by now.
+        rule.onRoot().performTouchInput { up() }
         rule.mainClock.autoAdvance = true
         rule.waitForIdle()
     }
@@ -197,6 +200,18 @@ class FlowsTest {
         rule.onNodeWithTag("candidate-1").assertTextEquals("وصل الماء، واثنان بحاجة إلى طبيب.")
         tap("choose-1", scroll = true)
         assertEquals("note" to FieldValue.Text("وصل الماء، واثنان بحاجة إلى طبيب."), fake.history.chosen.single())
+    }
+
+    @Test fun `a changed note stays changed`() {
+        Sample.fill(fake, arabic = true)
+        open()
+        tap("nav-records")
+        tap("event-well")
+        tap("edit-note")
+        rule.onNodeWithTag("note").performTextReplacement("جفّت")
+        tap("keep-note")
+        assertTrue(exists("edit-note"))
+        assertEquals("جفّت", fake.events.all.value.single { it.key.id == "well" }.note)
     }
 
     @Test fun `enrolling says what went wrong by what can be done, and goes on when it works`() {

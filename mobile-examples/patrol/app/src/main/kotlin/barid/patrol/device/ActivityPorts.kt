@@ -5,9 +5,7 @@ import android.app.KeyguardManager
 import android.content.Context
 import android.content.Intent
 import android.content.pm.PackageManager
-import android.net.Uri
 import android.os.Build
-import androidx.core.content.FileProvider
 import barid.patrol.data.Credential
 import barid.patrol.data.Permit
 import barid.patrol.data.Permits
@@ -26,7 +24,7 @@ import kotlinx.coroutines.launch
 /** What only a visible activity can ask the system for. */
 interface Asker {
     fun permission(name: String)
-    fun picture(into: Uri)
+    fun picture(into: File)
     fun credential(intent: Intent)
 }
 
@@ -57,7 +55,7 @@ class ActivityPorts(private val context: Context) : Permits, PhotoTaker, Credent
 
     /** The system's camera writes into one file of ours. */
     override fun request() {
-        asker?.picture(FileProvider.getUriForFile(context, "${context.packageName}.pictures", file))
+        asker?.picture(file)
     }
 
     fun onPicture(written: Boolean) {

@@ -22,6 +22,7 @@ import kotlinx.coroutines.flow.combine
 import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.flow.mapLatest
 import kotlinx.coroutines.flow.stateIn
+import kotlinx.coroutines.flow.update
 import kotlinx.coroutines.launch
 
 /** A photo and its small picture, as far as it is here. */
@@ -65,14 +66,14 @@ class DetailHolder(
         DetailState(event, pictures, changes, conflicts, own.note, own.picture, own.trouble)
     }.stateIn(scope, SharingStarted.WhileSubscribed(), DetailState())
 
-    fun editNote(note: String) { mine.value = mine.value.copy(note = note) }
+    fun editNote(note: String) = mine.update { it.copy(note = note) }
 
     fun keepNote() = act {
         val note = mine.value.note ?: return@act Outcome.Done(Unit)
-        events.setNote(key, note.trim()).also { if (it is Outcome.Done) mine.value = mine.value.copy(note = null) }
+        events.setNote(key, note.trim()).also { if (it is Outcome.Done) leaveNote() }
     }
 
-    fun leaveNote() { mine.value = mine.value.copy(note = null) }
+    fun leaveNote() = mine.update { it.copy(note = null) }
 
     fun choose(field: String, value: FieldValue) = act { history.choose(key, field, value) }
 
@@ -81,7 +82,7 @@ class DetailHolder(
         waiting?.cancel()
         waiting = scope.launch {
             val photo = camera.taken.first()
-            mine.value = mine.value.copy(trouble = (events.addPhoto(key, photo) as? Outcome.Failed)?.trouble)
+            tell(events.addPhoto(key, photo))
         }
         camera.request()
     }
@@ -89,13 +90,15 @@ class DetailHolder(
     /** The whole picture if it is here; else it is asked for, and the small one stays. */
     fun open(photo: Photo) = act {
         val bytes = photos.picture(key, photo)
-        mine.value = mine.value.copy(picture = bytes)
+        mine.update { it.copy(picture = bytes) }
         if (bytes == null) photos.fetch(key, photo) else Outcome.Done(Unit)
     }
 
-    fun closePicture() { mine.value = mine.value.copy(picture = null) }
+    fun closePicture() = mine.update { it.copy(picture = null) }
 
     private fun act(call: suspend () -> Outcome<*>) {
-        scope.launch { mine.value = mine.value.copy(trouble = (call() as? Outcome.Failed)?.trouble) }
+        scope.launch { tell(call()) }
     }
+
+    private fun tell(outcome: Outcome<*>) = mine.update { it.copy(trouble = (outcome as? Outcome.Failed)?.trouble) }
 }

@@ -165,7 +165,7 @@ private fun PatrolPlate(patrol: Patrol?, track: TrackState, events: Int, onGo: (
             } else {
                 Text(
                     patrol.title?.ifBlank { null } ?: stringResource(R.string.patrol_untitled),
-                    style = MaterialTheme.typography.titleMedium, maxLines = 2,
+                    style = MaterialTheme.typography.titleMedium,
                 )
                 Text(
                     stringResource(if (paused) R.string.patrol_paused_words else R.string.patrol_recording) +

@@ -92,10 +92,6 @@ fun MapScreen(state: MapState, holder: MapHolder, onGo: (Destination) -> Unit) {
                 R.drawable.ic_locate, stringResource(R.string.map_me),
                 { state.me?.let { me -> shown?.let { moved = it.copy(lat = me.lat, lon = me.lon) } } }, enabled = state.me != null,
             )
-            Text(
-                LocalFormats.current.plural(R.plurals.events, state.events.size.toLong()),
-                Modifier.weight(1f), style = MaterialTheme.typography.bodyMedium, color = palette.muted,
-            )
         }
         chosen?.let { event ->
             Box(Modifier.padding(horizontal = 12.dp, vertical = 6.dp)) { EventLine(event) { onGo(Destination.Detail(event.key)) } }
