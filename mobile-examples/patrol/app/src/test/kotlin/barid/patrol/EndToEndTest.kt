@@ -253,6 +253,8 @@ class EndToEndTest {
     }
 
     private fun look(name: String) {
+        // What is said for a moment has been said.
+        rule.mainClock.advanceTimeBy(5_000)
         rule.waitForIdle()
         val file = File(System.getProperty("patrol.pictures"), "$pictures/$name.png")
         file.parentFile!!.mkdirs()

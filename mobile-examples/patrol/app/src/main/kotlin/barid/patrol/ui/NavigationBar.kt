@@ -46,7 +46,7 @@ private val PLACES = listOf(
 
 /** Four places, and SOS, always at the same end, under the thumb. */
 @Composable
-fun NavigationBar(here: Destination, unsent: Long, alertOpen: Boolean, navigator: Navigator) {
+fun NavigationBar(here: Destination, unsent: Long, alertOpen: Boolean, onSwitch: (Destination) -> Unit, onGo: (Destination) -> Unit) {
     val palette = LocalPalette.current
     // Five words must fit beside each other: here, and only here, large fonts stop growing.
     val density = LocalDensity.current
@@ -60,12 +60,12 @@ fun NavigationBar(here: Destination, unsent: Long, alertOpen: Boolean, navigator
                 Place(
                     icon, stringResource(label), chosen, if (chosen) palette.primary else palette.muted, null,
                     Modifier.weight(1f).testTag("nav-" + place.toString().lowercase()), if (place == Destination.Sync) unsent else 0,
-                ) { navigator.switch(place) }
+                ) { onSwitch(place) }
             }
             Place(
                 R.drawable.ic_sos, stringResource(R.string.nav_sos), alertOpen, palette.onSos, palette.sos,
                 Modifier.weight(1f).testTag("nav-sos"), 0,
-            ) { navigator.go(Destination.Sos) }
+            ) { onGo(Destination.Sos) }
         }
     }
 }

@@ -13,7 +13,6 @@ import androidx.compose.runtime.LaunchedEffect
 import androidx.compose.runtime.collectAsState
 import androidx.compose.runtime.getValue
 import androidx.compose.runtime.remember
-import androidx.compose.ui.Alignment
 import androidx.compose.ui.Modifier
 import androidx.compose.ui.platform.testTag
 import androidx.compose.ui.res.stringResource
@@ -86,18 +85,23 @@ private fun Unlocked(phone: Phone, here: Destination, files: FilePicker) {
     val recorded by phone.record.state.collectAsState()
     val home by phone.home.state.collectAsState()
     Column(Modifier.fillMaxSize().background(palette.ground)) {
-        Box(Modifier.weight(1f).fillMaxWidth()) {
-            Screen(phone, here, files)
-            recorded.recorded?.let {
-                Box(Modifier.align(Alignment.TopCenter).padding(12.dp).testTag("recorded")) {
-                    Notice(
-                        stringResource(R.string.recorded), R.drawable.ic_check, weight = Weight.Good,
-                        detail = stringResource(if (it.photosLost > 0) R.string.recorded_photo_lost else R.string.recorded_detail),
-                    )
-                }
+        Box(Modifier.weight(1f).fillMaxWidth()) { Screen(phone, here, files) }
+        // Where the thumb just was, and over nothing.
+        recorded.recorded?.let {
+            Box(Modifier.background(palette.surface).padding(horizontal = 12.dp, vertical = 6.dp).testTag("recorded")) {
+                Notice(
+                    stringResource(R.string.recorded), R.drawable.ic_check, weight = Weight.Good,
+                    detail = stringResource(if (it.photosLost > 0) R.string.recorded_photo_lost else R.string.recorded_detail),
+                )
             }
         }
-        if (here.isTop) NavigationBar(here, home.sync.unsentRecords, home.alert != null, phone.navigator)
+        if (here.isTop) {
+            NavigationBar(here, home.sync.unsentRecords, home.alert != null, { place ->
+                // From here one sees all of them, whatever was looked for last.
+                if (place == Destination.Records) phone.records.show(Shown.All)
+                phone.navigator.switch(place)
+            }, phone.navigator::go)
+        }
     }
     AfterRecording(phone)
 }
