@@ -22,7 +22,9 @@ import barid.patrol.data.CodeFrames
 import barid.patrol.device.ActivityPorts
 import barid.patrol.device.CameraFrames
 import barid.patrol.device.GpsPositions
+import barid.patrol.device.NetworkNews
 import barid.patrol.device.PreferencesTrackJournal
+import barid.patrol.device.SealedDraft
 import barid.patrol.device.SystemClock
 import barid.patrol.device.SyncWorker
 import barid.patrol.device.ServiceTrackRecording
@@ -42,7 +44,9 @@ import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.StateFlow
 import kotlinx.coroutines.flow.asStateFlow
+import kotlinx.coroutines.flow.distinctUntilChanged
 import kotlinx.coroutines.flow.first
+import kotlinx.coroutines.flow.map
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 
@@ -83,6 +87,9 @@ open class PatrolApplication : Application(), Configuration.Provider {
 
     protected open fun schedule() = SyncWorker.keep(this)
 
+    /** What was recorded goes out also when the app is closed meanwhile. */
+    protected open fun scheduleSoon() = SyncWorker.soon(this)
+
     /** Also the second try, after what was said on the screen. */
     fun open() {
         if (openings.value is Opening.Open) return
@@ -113,7 +120,7 @@ open class PatrolApplication : Application(), Configuration.Provider {
                     lease = lease,
                     databaseKey = state.secrets.databaseKey.takeIf { encrypts },
                 )
-                wire(FieldStore.open(config))
+                wire(FieldStore.open(config), SealedDraft(File(noBackupFilesDir, "draft.sealed"), state.secrets.databaseKey))
             }
         }
     } catch (_: FieldException.Damaged) {
@@ -126,7 +133,7 @@ open class PatrolApplication : Application(), Configuration.Provider {
         Opening.Failed(NotOpened.Failed)
     }
 
-    private fun wire(store: FieldStore): Opening {
+    private fun wire(store: FieldStore, drafts: SealedDraft): Opening {
         val clock = SystemClock
         val positions = GpsPositions(this)
         val tracks = OfflineFirstTrackRepository(store)
@@ -145,9 +152,13 @@ open class PatrolApplication : Application(), Configuration.Provider {
             files = OfflineFirstFileRepository(store),
             lock = OfflineFirstLockRepository(store, scope),
         )
-        val instruments = Instruments(clock, positions, ports, frames(), ports, ports, recording)
+        val instruments = Instruments(clock, positions, ports, frames(), ports, ports, recording, drafts)
         val phone = Phone(repositories, instruments, scope)
         store.sync.start()
+        NetworkNews.listen(this, store.sync::request)
+        scope.launch {
+            repositories.sync.state.map { it.unsentRecords > 0 }.distinctUntilChanged().collect { waiting -> if (waiting) scheduleSoon() }
+        }
         phone.patrol.goOn()
         return Opening.Open(phone, recorder, store)
     }

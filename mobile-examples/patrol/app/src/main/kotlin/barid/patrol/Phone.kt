@@ -4,6 +4,7 @@ import barid.patrol.data.AlertRepository
 import barid.patrol.data.Clock
 import barid.patrol.data.CodeFrames
 import barid.patrol.data.Credential
+import barid.patrol.data.DraftMemory
 import barid.patrol.data.EnrolmentRepository
 import barid.patrol.data.EventRepository
 import barid.patrol.data.ExchangeRepository
@@ -19,6 +20,7 @@ import barid.patrol.data.SyncRepository
 import barid.patrol.data.TrackRecording
 import barid.patrol.data.TrackRepository
 import barid.patrol.model.Key
+import barid.patrol.ui.Destination
 import barid.patrol.ui.Navigator
 import barid.patrol.ui.detail.DetailHolder
 import barid.patrol.ui.enrol.CodeScan
@@ -57,6 +59,7 @@ class Instruments(
     val permits: Permits,
     val credential: Credential,
     val recording: TrackRecording,
+    val drafts: DraftMemory,
 )
 
 /** One enrolled or fresh phone, wired by hand: repositories and instruments below, what screens hold above. */
@@ -68,7 +71,7 @@ class Phone(val repositories: Repositories, val instruments: Instruments, privat
 
     val enrol = with(instruments) { EnrolHolder(repositories.enrolment, scan, permits, scope) }
     val home = with(repositories) { HomeHolder(patrols, events, alerts, history, sync, instruments.recording, scope) }
-    val record = with(repositories) { RecordHolder(events, patrols, instruments.positions, instruments.photos, scope) }
+    val record = with(repositories) { RecordHolder(events, patrols, instruments.positions, instruments.photos, instruments.drafts, scope) }
     val records = RecordsHolder(repositories.events, repositories.alerts, scope)
     val sos = with(repositories) { SosHolder(alerts, patrols, instruments.positions, sync, scope) }
     val patrol = with(repositories) {
@@ -77,6 +80,14 @@ class Phone(val repositories: Repositories, val instruments: Instruments, privat
     val map = with(repositories) { MapHolder(events, alerts, patrols, tracks, instruments.recording, instruments.positions, scope) }
     val exchange = ExchangeHolder(repositories.exchange, repositories.files, scan, instruments.permits, scope)
     val lock = LockHolder(repositories.lock, instruments.credential, scope)
+
+    init {
+        // The system killed the app in the middle of a form: one comes back to it.
+        if (record.state.value.draft != null) {
+            navigator.go(Destination.ChooseType)
+            navigator.go(Destination.Record)
+        }
+    }
 
     private var opened: Pair<Key, DetailHolder>? = null
 

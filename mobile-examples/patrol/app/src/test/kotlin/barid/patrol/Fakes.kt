@@ -4,6 +4,7 @@ import barid.patrol.data.AlertRepository
 import barid.patrol.data.Clock
 import barid.patrol.data.CodeFrames
 import barid.patrol.data.Credential
+import barid.patrol.data.DraftMemory
 import barid.patrol.data.EnrolmentRepository
 import barid.patrol.data.EventRepository
 import barid.patrol.data.ExchangeRepository
@@ -54,7 +55,7 @@ import kotlinx.coroutines.flow.map
 import kotlinx.coroutines.flow.update
 
 /** A phone in memory: the real interfaces over plain lists, with inputs that only tests have. */
-class FakePhone(scope: CoroutineScope, val clock: FakeClock = FakeClock()) {
+class FakePhone(scope: CoroutineScope, val clock: FakeClock = FakeClock(), keptDrafts: FakeDrafts = FakeDrafts()) {
     val enrolment = FakeEnrolment()
     val events = FakeEvents(clock)
     val alerts = FakeAlerts(clock)
@@ -72,10 +73,11 @@ class FakePhone(scope: CoroutineScope, val clock: FakeClock = FakeClock()) {
     val permits = FakePermits()
     val recording = FakeRecording()
     var confirms = true
+    val drafts = keptDrafts
 
     val phone = Phone(
         Repositories(enrolment, patrols, events, alerts, tracks, photos, history, sync, exchange, files, lock),
-        Instruments(clock, positions, camera, frames, permits, object : Credential { override suspend fun confirm() = confirms }, recording),
+        Instruments(clock, positions, camera, frames, permits, object : Credential { override suspend fun confirm() = confirms }, recording, drafts),
         scope,
     )
 }
@@ -250,6 +252,11 @@ class FakePositions : Positions {
     var followers = 0
     override fun follow() { followers++ }
     override fun release() { followers-- }
+}
+
+class FakeDrafts(@Volatile var kept: EventDraft? = null) : DraftMemory {
+    override fun load() = kept
+    override fun keep(draft: EventDraft?) { kept = draft }
 }
 
 class FakeCamera : PhotoTaker {

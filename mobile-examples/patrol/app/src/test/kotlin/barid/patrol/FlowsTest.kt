@@ -202,6 +202,19 @@ class FlowsTest {
         assertEquals("note" to FieldValue.Text("وصل الماء، واثنان بحاجة إلى طبيب."), fake.history.chosen.single())
     }
 
+    @Test fun `a phone that was killed in the middle of a form comes back to it`() {
+        open()
+        tap("record")
+        tap("type-people_in_distress")
+        tap("count-total-more")
+        rule.waitUntil("the form is kept", 10_000) { fake.drafts.kept?.people?.total == 1 }
+        val reborn = FakePhone(CoroutineScope(SupervisorJob() + Dispatchers.Main.immediate), keptDrafts = fake.drafts)
+        assertEquals(Destination.Record, reborn.phone.navigator.stack.value.last())
+        assertEquals(1, reborn.phone.record.state.value.draft!!.people.total)
+        tap("save")
+        rule.waitUntil("and forgotten when it is recorded", 10_000) { fake.drafts.kept == null }
+    }
+
     @Test fun `a changed note stays changed`() {
         Sample.fill(fake, arabic = true)
         open()

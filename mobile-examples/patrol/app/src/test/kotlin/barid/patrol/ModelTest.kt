@@ -1,7 +1,11 @@
 package barid.patrol
 
+import barid.patrol.device.SealedDraft
+import barid.patrol.model.EventDraft
+import barid.patrol.model.EventType
 import barid.patrol.model.Group
 import barid.patrol.model.Key
+import barid.patrol.model.Need
 import barid.patrol.model.People
 import barid.patrol.model.Place
 import barid.patrol.ui.Destination
@@ -30,6 +34,20 @@ class ModelTest {
         val full = People().with(Group.Women, People.MAX)
         assertEquals(People.MAX, full.with(Group.Men, 5).total)
         assertTrue(People().with(Group.Girls, 2).with(Group.Girls, 0).groups.isEmpty())
+    }
+
+    @Test fun `a form outlives the process, sealed, and its place is taken anew`() {
+        val file = java.io.File.createTempFile("draft", null)
+        val draft = EventDraft(
+            EventType.PeopleInDistress, Place(24.9, 10.1, 5.0, 1), People().with(Group.Women, 2), mapOf(Need.Water to 2), "شرق البئر east of the well",
+        )
+        val key = ByteArray(32) { it.toByte() }
+        SealedDraft(file, key).keep(draft)
+        assertEquals(draft.copy(place = null), SealedDraft(file, key).load())
+        assertFalse("east of the well" in file.readText(Charsets.ISO_8859_1))
+        assertNull("another key", SealedDraft(file, ByteArray(32)).load())
+        SealedDraft(file, key).keep(null)
+        assertFalse(file.exists())
     }
 
     @Test fun `a map shows everything, north up and east right`() {

@@ -77,6 +77,7 @@ class TestPatrolApplication : PatrolApplication() {
     override val encrypts get() = false
     override fun frames() = testFrames
     override fun schedule() = Unit
+    override fun scheduleSoon() = Unit
 
     override fun attachBaseContext(base: android.content.Context) {
         super.attachBaseContext(base)

@@ -1,5 +1,6 @@
 package barid.patrol.data
 
+import barid.patrol.model.EventDraft
 import barid.patrol.model.Key
 import barid.patrol.model.NewPhoto
 import barid.patrol.model.Place
@@ -29,6 +30,14 @@ interface PhotoTaker {
     val taken: Flow<NewPhoto>
 
     fun request()
+}
+
+/** Keeps the event that is being filled in beyond the death of the process. */
+interface DraftMemory {
+    fun load(): EventDraft?
+
+    /** None forgets it. */
+    fun keep(draft: EventDraft?)
 }
 
 /** A grey picture of the camera, row by row; [rotation] degrees clockwise make it upright. */

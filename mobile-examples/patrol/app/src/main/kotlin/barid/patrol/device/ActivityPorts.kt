@@ -19,6 +19,7 @@ import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.SupervisorJob
 import kotlinx.coroutines.flow.Flow
 import kotlinx.coroutines.flow.MutableSharedFlow
+import kotlinx.coroutines.flow.first
 import kotlinx.coroutines.launch
 
 /** What only a visible activity can ask the system for. */
@@ -62,7 +63,10 @@ class ActivityPorts(private val context: Context) : Permits, PhotoTaker, Credent
         if (!written) return
         scope.launch {
             try {
-                Pictures.prepare(file.readBytes())?.let { pictures.emit(it) }
+                val photo = Pictures.prepare(file.readBytes()) ?: return@launch
+                // The process may have died behind the camera: whoever asked is made anew first.
+                pictures.subscriptionCount.first { it > 0 }
+                pictures.emit(photo)
             } catch (_: IOException) {
                 // The camera wrote nothing after all.
             } finally {

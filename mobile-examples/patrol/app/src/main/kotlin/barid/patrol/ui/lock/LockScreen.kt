@@ -4,6 +4,7 @@ import androidx.compose.foundation.layout.Arrangement
 import androidx.compose.foundation.layout.Column
 import androidx.compose.foundation.layout.fillMaxWidth
 import androidx.compose.foundation.layout.size
+import androidx.compose.foundation.layout.width
 import androidx.compose.material3.Icon
 import androidx.compose.material3.MaterialTheme
 import androidx.compose.material3.Text
@@ -20,7 +21,6 @@ import barid.patrol.ui.parts.BigButton
 import barid.patrol.ui.parts.MainTouchMin
 import barid.patrol.ui.parts.Notice
 import barid.patrol.ui.parts.Page
-import barid.patrol.ui.parts.SignButton
 import barid.patrol.ui.parts.Tone
 import barid.patrol.ui.parts.Weight
 import barid.patrol.ui.theme.LocalPalette
@@ -29,7 +29,10 @@ import barid.patrol.ui.theme.LocalPalette
 @Composable
 fun LockScreen(state: LockState, onUnlock: () -> Unit, onGo: (Destination) -> Unit, recorded: Boolean) {
     Page(title = null, onBack = null, actions = {
-        SignButton(R.drawable.ic_sos, stringResource(R.string.nav_sos), { onGo(Destination.Sos) }, size = 88.dp, tone = Tone.Sos, tag = "nav-sos")
+        BigButton(
+            stringResource(R.string.nav_sos), { onGo(Destination.Sos) }, Modifier.width(104.dp), R.drawable.ic_sos, Tone.Sos,
+            minHeight = 88.dp, tag = "nav-sos", stacked = true,
+        )
         BigButton(
             stringResource(R.string.record_event), { onGo(Destination.ChooseType) }, Modifier.weight(1f), R.drawable.ic_add,
             minHeight = 88.dp, tag = "record",

@@ -1,5 +1,6 @@
 package barid.patrol.ui.record
 
+import barid.patrol.data.DraftMemory
 import barid.patrol.data.EventRepository
 import barid.patrol.data.PatrolRepository
 import barid.patrol.data.PhotoTaker
@@ -15,9 +16,15 @@ import barid.patrol.model.Trouble
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.flow.MutableStateFlow
 import kotlinx.coroutines.flow.StateFlow
+import kotlinx.coroutines.Dispatchers
 import kotlinx.coroutines.flow.asStateFlow
+import kotlinx.coroutines.flow.conflate
+import kotlinx.coroutines.flow.distinctUntilChanged
+import kotlinx.coroutines.flow.drop
+import kotlinx.coroutines.flow.map
 import kotlinx.coroutines.flow.update
 import kotlinx.coroutines.launch
+import kotlinx.coroutines.withContext
 
 data class RecordState(
     val draft: EventDraft? = null,
@@ -35,19 +42,26 @@ class RecordHolder(
     private val patrols: PatrolRepository,
     private val positions: Positions,
     private val photos: PhotoTaker,
+    private val memory: DraftMemory,
     private val scope: CoroutineScope,
 ) {
-    private val states = MutableStateFlow(RecordState())
+    private val states = MutableStateFlow(RecordState(memory.load()))
     val state: StateFlow<RecordState> = states.asStateFlow()
     private var saving = false
 
     init {
+        if (states.value.draft != null) positions.follow()
+        // Written off the main thread, and only the newest: one types faster than a disk writes.
+        scope.launch {
+            states.map { it.draft?.copy(place = null, photos = emptyList()) }.distinctUntilChanged().drop(1).conflate()
+                .collect { draft -> withContext(Dispatchers.IO) { memory.keep(draft) } }
+        }
         scope.launch { positions.last.collect { place -> edit { copy(place = place) } } }
         scope.launch { photos.taken.collect { photo -> edit { copy(photos = this.photos + photo) } } }
     }
 
     fun choose(type: EventType) {
-        positions.follow()
+        if (states.value.draft == null) positions.follow()
         states.update { before ->
             val draft = before.draft?.copy(type = type) ?: EventDraft(type, positions.last.value)
             RecordState(draft)
