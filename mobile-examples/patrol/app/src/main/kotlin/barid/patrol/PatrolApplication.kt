@@ -120,7 +120,14 @@ open class PatrolApplication : Application(), Configuration.Provider {
                     lease = lease,
                     databaseKey = state.secrets.databaseKey.takeIf { encrypts },
                 )
-                wire(FieldStore.open(config), SealedDraft(File(noBackupFilesDir, "draft.sealed"), state.secrets.databaseKey))
+                val drafts = SealedDraft(File(noBackupFilesDir, "draft.sealed"), state.secrets.databaseKey)
+                try {
+                    wire(FieldStore.open(config), drafts, broughtBack = false)
+                } catch (damaged: FieldException.Damaged) {
+                    // The damaged file stays where it was put; what is intact in it comes back, and that is said.
+                    FieldStore.recover(File(damaged.keptAs), config)
+                    wire(FieldStore.open(config), drafts, broughtBack = true)
+                }
             }
         }
     } catch (_: FieldException.Damaged) {
@@ -133,7 +140,7 @@ open class PatrolApplication : Application(), Configuration.Provider {
         Opening.Failed(NotOpened.Failed)
     }
 
-    private fun wire(store: FieldStore, drafts: SealedDraft): Opening {
+    private fun wire(store: FieldStore, drafts: SealedDraft, broughtBack: Boolean): Opening {
         val clock = SystemClock
         val positions = GpsPositions(this)
         val tracks = OfflineFirstTrackRepository(store)
@@ -153,7 +160,7 @@ open class PatrolApplication : Application(), Configuration.Provider {
             lock = OfflineFirstLockRepository(store, scope),
         )
         val instruments = Instruments(clock, positions, ports, frames(), ports, ports, recording, drafts)
-        val phone = Phone(repositories, instruments, scope)
+        val phone = Phone(repositories, instruments, scope, broughtBack)
         store.sync.start()
         NetworkNews.listen(this, store.sync::request)
         scope.launch {

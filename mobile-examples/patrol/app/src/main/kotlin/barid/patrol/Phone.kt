@@ -63,7 +63,13 @@ class Instruments(
 )
 
 /** One enrolled or fresh phone, wired by hand: repositories and instruments below, what screens hold above. */
-class Phone(val repositories: Repositories, val instruments: Instruments, private val scope: CoroutineScope) {
+class Phone(
+    val repositories: Repositories,
+    val instruments: Instruments,
+    private val scope: CoroutineScope,
+    /** The database was damaged, and what was intact has been brought back. */
+    val broughtBack: Boolean = false,
+) {
     private val scan = CodeScan(instruments.frames)
 
     val navigator = Navigator()

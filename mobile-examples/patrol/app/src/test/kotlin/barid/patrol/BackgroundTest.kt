@@ -85,6 +85,25 @@ class BackgroundTest {
         assertTrue(shadowOf(service).isStoppedBySelf)
     }
 
+    @Test fun `a damaged database is kept, and the phone opens again and says so`() {
+        eventually("the store opens") { application.opening.value is Opening.Open }
+        opened.store.close()
+        val database = java.io.File(application.noBackupFilesDir, "field.db")
+        java.io.File(database.path + "-wal").delete()
+        database.writeBytes(ByteArray(8192) { 0x5A })
+        val reborn = object : PatrolApplication() {
+            override val encrypts = false
+            override fun schedule() = Unit
+            override fun scheduleSoon() = Unit
+            fun begin(base: Context) { attachBaseContext(base); onCreate() }
+        }
+        reborn.begin(application)
+        eventually("it opens, or says why not") { reborn.opening.value !is Opening.NotYet }
+        val now = reborn.opening.value
+        assertTrue("it opened", now is Opening.Open && now.phone.broughtBack)
+        assertTrue("the damaged file is kept", application.noBackupFilesDir.list()!!.any { "damaged" in it })
+    }
+
     @Test fun `the worker waits for a network, and a phone that is no member has nothing to do`() {
         val context: Context = application
         WorkManagerTestInitHelper.initializeTestWorkManager(context, Configuration.Builder().setExecutor(SynchronousExecutor()).build())

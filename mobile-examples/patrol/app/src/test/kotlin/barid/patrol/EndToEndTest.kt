@@ -4,6 +4,7 @@ import android.Manifest
 import android.app.Application
 import android.content.Intent
 import android.graphics.Bitmap
+import android.graphics.BitmapFactory
 import android.location.Location
 import android.location.LocationManager
 import androidx.compose.ui.graphics.asAndroidBitmap
@@ -25,6 +26,7 @@ import barid.Kinds
 import barid.Query
 import barid.Record
 import barid.StoreConfig
+import barid.Variant
 import barid.patrol.device.Asker
 import barid.patrol.ui.parts.HOLD_MS
 import java.io.File
@@ -72,6 +74,7 @@ class EndToEndTest {
                 recordWithPhoto()
                 await("the event is at the colleague's") { colleague.events().singleOrNull()?.text("event_type") == "people_in_distress" }
                 assertEquals(4L, colleague.events().single().int("persons_total"))
+                photo(colleague)
                 offline(relay, colleague)
                 conflict(colleague)
                 sos(colleague)
@@ -121,6 +124,26 @@ class EndToEndTest {
         look("2-record")
         tap("save")
         await("one is told that it is recorded") { exists("recorded") }
+        assertTrue("the photo too", said(application.getString(R.string.recorded_detail)))
+    }
+
+    /** The small one comes by itself, the whole one when it is asked for; both phones see what has become of it. */
+    private fun photo(colleague: FieldStore) {
+        val key = colleague.events().single().key
+        val there = { runBlocking { colleague.attachments.of(key).singleOrNull() } }
+        await("the colleague knows of the photo") { there() != null }
+        await("its thumbnail came by itself") { runBlocking { colleague.attachments.open(there()!!.attachment, Variant.Thumbnail) } != null }
+        runBlocking { colleague.attachments.fetch(there()!!.attachment) }
+        await("the whole photo came") { runBlocking { colleague.attachments.open(there()!!.attachment, Variant.Original) } != null }
+        val bytes = runBlocking { colleague.attachments.open(there()!!.attachment, Variant.Original)!! }
+        assertEquals(1600, BitmapFactory.decodeByteArray(bytes, 0, bytes.size).width)
+        tap("nav-records")
+        tap("event-${key.id}")
+        val arrived = application.getString(R.string.photo_arrived)
+        await("the screen says that the photo has arrived") { said(arrived, "photo-state") }
+        rule.onNodeWithTag("photo-state").performScrollTo()
+        look("2-photo")
+        tap("back")
     }
 
     /** No relay, two phones that write the same note, and a relay again. */

@@ -137,7 +137,7 @@ private fun Screen(phone: Phone, here: Destination, files: FilePicker) {
     when (here) {
         Destination.Home -> {
             val state by phone.home.state.collectAsState()
-            HomeScreen(state, navigator::go, {
+            HomeScreen(state, phone.broughtBack, navigator::go, {
                 phone.records.show(Shown.InConflict)
                 navigator.switch(Destination.Records)
             }, phone.lock::lock)

@@ -134,11 +134,12 @@ internal fun SyncStatus.translate(): SyncState = SyncState(
 )
 
 internal fun Whereabouts.translate(): Pair<PhotoState, Long> = when (this) {
-    is Whereabouts.Local -> PhotoState.OnThisPhone to sentBytes
+    // A relay that is full or busy is asked again; the others are final until somebody changes its settings.
+    is Whereabouts.Local ->
+        (if (refusal in setOf("too_large", "not_permitted", "harmed")) PhotoState.Refused else PhotoState.OnThisPhone) to sentBytes
     Whereabouts.Delivered -> PhotoState.Arrived to 0L
     Whereabouts.Remote -> PhotoState.Elsewhere to 0L
     is Whereabouts.Fetching -> PhotoState.Coming to heldBytes
-    is Whereabouts.Refused -> PhotoState.Refused to 0L
 }
 
 /** What a person can do about it. */

@@ -26,14 +26,16 @@ import barid.patrol.ui.parts.BigButton
 import barid.patrol.ui.parts.Line
 import barid.patrol.ui.parts.LocalFormats
 import barid.patrol.ui.parts.LocalNow
+import barid.patrol.ui.parts.Notice
 import barid.patrol.ui.parts.Page
 import barid.patrol.ui.parts.Plate
 import barid.patrol.ui.parts.Tone
+import barid.patrol.ui.parts.Weight
 import barid.patrol.ui.parts.words
 import barid.patrol.ui.theme.LocalPalette
 
 @Composable
-fun HomeScreen(state: HomeState, onGo: (Destination) -> Unit, onConflicts: () -> Unit, onLock: () -> Unit) {
+fun HomeScreen(state: HomeState, broughtBack: Boolean, onGo: (Destination) -> Unit, onConflicts: () -> Unit, onLock: () -> Unit) {
     Page(
         title = null,
         onBack = null,
@@ -46,6 +48,7 @@ fun HomeScreen(state: HomeState, onGo: (Destination) -> Unit, onConflicts: () ->
     ) {
         state.alert?.let { alert -> OpenAlert(alert, onGo) }
         ArrivalPlate(state.sync)
+        if (broughtBack) Notice(stringResource(R.string.brought_back), R.drawable.ic_warning, weight = Weight.Warn)
         PatrolPlate(state.patrol, state.track, state.patrolEvents, onGo)
         if (state.conflicts > 0) {
             Line(onConflicts, tag = "conflicts") {
