@@ -141,7 +141,7 @@ class EndToEndTest {
         tap("event-${key.id}")
         val arrived = application.getString(R.string.photo_arrived)
         await("the screen says that the photo has arrived") { said(arrived, "photo-state") }
-        rule.onNodeWithTag("photo-state").performScrollTo()
+        rule.onNodeWithTag("photo-state", useUnmergedTree = true).performScrollTo()
         look("2-photo")
         tap("back")
     }
@@ -154,6 +154,7 @@ class EndToEndTest {
         tap("nav-records")
         tap("event-${key.id}")
         tap("edit-note")
+        await("the note can be changed") { exists("note") }
         rule.onNodeWithTag("note").performTextReplacement("اثنان بحاجة إلى طبيب")
         tap("keep-note")
         await("the note is changed here at once") { !exists("keep-note") && exists("edit-note") }
@@ -193,6 +194,7 @@ class EndToEndTest {
     private fun sos(colleague: FieldStore) {
         tap("nav-home")
         tap("nav-sos")
+        await("there is the button") { exists("sos-hold") }
         rule.mainClock.autoAdvance = false
         rule.onNodeWithTag("sos-hold").performTouchInput { down(center) }
         rule.mainClock.advanceTimeBy(HOLD_MS + 200L)
@@ -247,7 +249,8 @@ class EndToEndTest {
 
     private fun said(text: String, tag: String? = null): Boolean {
         val matcher = if (tag == null) hasText(text, substring = true) else hasTestTag(tag).and(hasText(text, substring = true))
-        return rule.onAllNodes(matcher).fetchSemanticsNodes().isNotEmpty()
+        // What stands in something that can be touched is one with it otherwise.
+        return rule.onAllNodes(matcher, useUnmergedTree = tag != null).fetchSemanticsNodes().isNotEmpty()
     }
 
     private fun await(claim: String, ask: () -> Boolean) {
@@ -272,6 +275,7 @@ class EndToEndTest {
     }
 
     private fun type(tag: String, text: String) {
+        await("there is $tag") { exists(tag) }
         rule.onNodeWithTag(tag).performScrollTo().performTextInput(text)
     }
 

@@ -1,6 +1,7 @@
 package barid.patrol.ui.parts
 
 import androidx.compose.foundation.BorderStroke
+import androidx.compose.foundation.layout.Box
 import androidx.compose.foundation.layout.Column
 import androidx.compose.foundation.layout.defaultMinSize
 import androidx.compose.foundation.layout.fillMaxWidth
@@ -53,7 +54,7 @@ fun Field(
                 minLines = lines,
                 keyboardOptions = keyboard,
                 decorationBox = { inner ->
-                    androidx.compose.foundation.layout.Box(Modifier.padding(horizontal = 14.dp, vertical = 14.dp)) {
+                    Box(Modifier.fillMaxWidth().padding(horizontal = 14.dp, vertical = 14.dp), propagateMinConstraints = true) {
                         if (text.isEmpty() && hint != null) Text(hint, style = style, color = palette.muted)
                         inner()
                     }
