@@ -172,6 +172,12 @@ fn write_everything(path: &Path, key: Option<u8>) -> Store {
     };
     let bundle = path.with_extension("bundle");
     write_file(&bundle, |file| export(&store, request, file, &Cancel::default(), |_, _| ())).unwrap();
+    // Pictures, as far as the store looks into them: one scan, in which anything may stand.
+    for (kind, id) in &ids[20..30] {
+        let head = [0xff, 0xd8, 0xff, 0xda, 0, 8, 1, 1, 0, 0, 63, 0];
+        let picture = [&head[..], flock.next().as_bytes(), &[0xff, 0xd9]].concat();
+        store.attach(space, kind, *id, &picture, None).unwrap();
+    }
     // Reads that sort and search, and everything that is left.
     let found = store.query(&Query { text: Some(canary(STANDING)), ..Query::default() }).unwrap();
     assert!(store.query(&Query { limit: 1000, ..Query::default() }).unwrap().records.len() >= 59);

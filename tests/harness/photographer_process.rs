@@ -24,6 +24,7 @@ fn main() {
         seed: from_hex::<32>(seed).unwrap().into(),
         kinds: Kinds::built_in(),
         clock: system_clock(),
+        key: None,
     })
     .unwrap();
     device.move_relay(url).unwrap();

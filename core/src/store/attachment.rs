@@ -328,7 +328,7 @@ impl Inner {
 
     fn open_album<'a>(&self, album: &'a mut Option<Album>) -> Result<&'a mut Album, StoreError> {
         if album.is_none() {
-            let mut opened = Album::open(self.album_path().as_deref())?;
+            let mut opened = Album::open(self.album_path().as_deref(), self.config.key.as_ref())?;
             self.attachments.set_mentioning(opened.mentioning()?);
             self.catch_up(&mut opened)?;
             self.attachments.is_there.store(true, Ordering::Release);

@@ -34,10 +34,11 @@ const STEPS: &[Step] = &[
     ("python", python),
     ("kotlin", kotlin),
     ("swift", swift),
-    ("canary", canary),
     ("patrol", patrol),
     ("smoke", smoke),
     ("instructions", instructions),
+    // Last of what builds: its library is another one, under the same name.
+    ("canary", canary),
     ("deny", || {
         optional("cargo-deny", &["deny", "check", "--config", ".deny.toml", "licenses", "bans", "sources"])
     }),

@@ -18,6 +18,7 @@ fn open(path: &Path) -> Device {
         seed: [1; 32].into(),
         kinds: Kinds::built_in(),
         clock: system_clock(),
+        key: None,
     })
     .unwrap()
 }
@@ -85,6 +86,7 @@ fn a_damaged_database_that_was_not_brought_back_is_unsent_work() {
         seed: [1; 32].into(),
         kinds: Kinds::built_in(),
         clock: system_clock(),
+        key: None,
     };
     let crate::store::OpenError::Damaged { kept_as } = Device::open(config()).unwrap_err() else {
         panic!("it is damaged")

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, TransactionBehavior};
 
 use super::super::error::StoreError;
+use super::super::key::{DatabaseKey, connect};
 use super::super::observe::Changed;
 use super::super::schema::{self, Durability};
 use super::{Attachment, AttachmentState, UnsentAttachments};
@@ -44,10 +45,11 @@ pub(in crate::store) struct Album {
 }
 
 impl Album {
-    /// Opens the file, or makes it; in memory without a path.
-    pub(super) fn open(path: Option<&Path>) -> Result<Self, StoreError> {
+    /// Opens the file, or makes it; in memory without a path. The key is the database's, which fitted
+    /// that: a file that it does not fit is damaged.
+    pub(super) fn open(path: Option<&Path>, key: Option<&DatabaseKey>) -> Result<Self, StoreError> {
         let mut connection = match path {
-            Some(path) => Connection::open(path)?,
+            Some(path) => connect(path, OpenFlags::default(), key)?,
             None => Connection::open_in_memory()?,
         };
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
