@@ -80,10 +80,7 @@ pub async fn keep(
             }
             followed
         });
-        followed = match kept.await {
-            Ok(followed) => followed,
-            Err(_) => Followed::default(),
-        };
+        followed = kept.await.unwrap_or_default();
         tokio::select! {
             () = tokio::time::sleep(LOOK) => {}
             () = shutdown.wait() => return,

@@ -88,8 +88,8 @@ impl FileBlobs {
     }
 
     fn remove_parts(&self, is_meant: impl Fn(PartId) -> bool, space: SpaceId) -> io::Result<()> {
-        let meant = self.parts(space)?.into_iter().filter(|(part, _)| is_meant(*part));
-        meant.map(|(_, path)| fs::remove_file(path)).collect()
+        let mut meant = self.parts(space)?.into_iter().filter(|(part, _)| is_meant(*part));
+        meant.try_for_each(|(_, path)| fs::remove_file(path))
     }
 
     /// What is being sent in a space: what it is to become, and where it lies.

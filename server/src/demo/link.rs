@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// Bytes that are passed on at a time on a slow link: a packet.
 const PACKET_LEN: usize = 512;
 
+/// The number of a connection, and bytes that came through it.
+type Tapped = (u64, Vec<u8>);
+
 #[derive(Debug, Default)]
 struct State {
     refusing: AtomicBool,
@@ -27,7 +30,7 @@ struct State {
     open: Mutex<Vec<TcpStream>>,
     /// Connections so far.
     count: AtomicU64,
-    tap: Mutex<Option<Sender<(u64, Vec<u8>)>>>,
+    tap: Mutex<Option<Sender<Tapped>>>,
 }
 
 impl State {
@@ -109,7 +112,7 @@ impl Link {
     }
 
     /// Everything that goes up from now on, as it reaches the far end: of which connection, which bytes.
-    pub fn tap_up(&self) -> Receiver<(u64, Vec<u8>)> {
+    pub fn tap_up(&self) -> Receiver<Tapped> {
         let (tap, tapped) = channel();
         *self.state.tap.lock().unwrap_or_else(PoisonError::into_inner) = Some(tap);
         tapped
