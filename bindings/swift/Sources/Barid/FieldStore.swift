@@ -10,6 +10,8 @@ public struct StoreConfig: Sendable {
     public var secret: Data
     /// The app's own kinds of records; patrols, events and alerts are known without.
     public var kinds: [KindDeclaration] = []
+    /// For how long, in milliseconds, the store shows what it holds without having met its relay.
+    public var leaseMilliseconds: UInt64?
     /// The key of an encrypted database: 32 bytes. Needs a library built with encryption.
     public var databaseKey: Data?
 
@@ -18,7 +20,7 @@ public struct StoreConfig: Sendable {
     }
 
     var core: BaridCore.StoreConfig {
-        .init(path: path.path, seed: secret, kinds: kinds.map(\.core), databaseKey: databaseKey)
+        .init(path: path.path, seed: secret, kinds: kinds.map(\.core), leaseMs: leaseMilliseconds, databaseKey: databaseKey)
     }
 }
 

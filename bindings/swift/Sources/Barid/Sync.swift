@@ -39,6 +39,16 @@ public struct SyncStatus: Equatable, Sendable {
     public let down: Progress
     /// Records with changes that no relay has acknowledged.
     public let unsentRecords: UInt64
+    /// Attachments that no relay has acknowledged, and their bytes.
+    public let unsentAttachments: UInt64
+    public let unsentAttachmentBytes: UInt64
+    /// Whether the relay says that this device was revoked, and whether whoever did asks it to be wiped.
+    public let isRevoked: Bool
+    public let isWipeAsked: Bool
+    /// Whether the store is locked.
+    public let isLocked: Bool
+    /// The relay's address, while there is a link.
+    public let via: String?
     /// Why the relay does not take something of this device's, while that is so. The device keeps it.
     public let turnedDown: String?
     /// When everything was last exchanged.
@@ -62,6 +72,9 @@ public struct SyncStatus: Equatable, Sendable {
         }
         (up, down) = (Progress(status.up), Progress(status.down))
         unsentRecords = status.unsentRecords
+        (unsentAttachments, unsentAttachmentBytes) = (status.unsentAttachments, status.unsentAttachmentLen)
+        (isRevoked, isWipeAsked, isLocked) = (status.isRevoked, status.isWipeAsked, status.isLocked)
+        via = status.via
         turnedDown = status.turnedDown
         lastSuccess = status.lastSuccessMs.map(Date.init(millis:))
         nextTry = status.nextTryMs.map(Date.init(millis:))

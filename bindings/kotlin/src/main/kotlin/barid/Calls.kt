@@ -30,6 +30,7 @@ internal fun BaridException.translate(): FieldException = when (this) {
     is BaridException.InUse -> FieldException.InUse(this)
     is BaridException.UpdateNeeded -> FieldException.UpdateNeeded(this)
     is BaridException.Damaged -> FieldException.Damaged(keptAs, this)
+    is BaridException.KeyRefused -> FieldException.KeyRefused(why, this)
     is BaridException.NoSpace -> FieldException.NoSpace(this)
     is BaridException.Invalid -> FieldException.Invalid(what, this)
     is BaridException.NotFound -> FieldException.NotFound(this)

@@ -27,6 +27,13 @@ public sealed class FieldException(
     public class Damaged internal constructor(public val keptAs: String, cause: Throwable? = null) :
         FieldException("damaged", "the database was damaged; it is kept as $keptAs", cause)
 
+    /**
+     * The database's key is missing, is another file's, or cannot be used by this library. The file is whole
+     * and must not be deleted. *Fetch the right key.*
+     */
+    public class KeyRefused internal constructor(why: String, cause: Throwable? = null) :
+        FieldException("key_refused", "the database does not open with this key: $why", cause)
+
     /** There is no space left on the disk. *Ask for some to be freed, and try again.* */
     public class NoSpace internal constructor(cause: Throwable? = null) :
         FieldException("no_space", "there is no space left on the disk", cause)

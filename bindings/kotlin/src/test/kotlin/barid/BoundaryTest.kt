@@ -41,6 +41,9 @@ class BoundaryTest {
         }
         val other = FieldStore.newSecret()
         throws<FieldException.Invalid> { FieldStore.open(StoreConfig(phone.database, other)) }
+        // This library has no encryption: a key is refused and not ignored.
+        val keyed = StoreConfig(phone.database, other, databaseKey = ByteArray(32))
+        assertEquals("key_refused", throws<FieldException.KeyRefused> { FieldStore.open(keyed) }.code)
     }
 
     @Test

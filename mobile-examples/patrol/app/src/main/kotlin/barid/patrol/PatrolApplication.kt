@@ -132,6 +132,8 @@ open class PatrolApplication : Application(), Configuration.Provider {
         }
     } catch (_: FieldException.Damaged) {
         Opening.Failed(NotOpened.Damaged)
+    } catch (_: FieldException.KeyRefused) {
+        Opening.Failed(NotOpened.KeyLost)
     } catch (_: FieldException) {
         Opening.Failed(NotOpened.Failed)
     } catch (_: GeneralSecurityException) {
