@@ -66,11 +66,22 @@ struct Linked {
 
 impl Linked {
     fn open(relay: &Relay, phone: &Phone, files: &PhoneFiles) -> Self {
-        let mut link = RawLink::open(relay.port());
-        let spaces =
-            phone.device.store().positions().unwrap().iter().map(|position| position.space).collect();
-        link.handshake(&phone.device, files);
-        Self { link, spaces }
+        let mut linked = Self::before(relay, phone);
+        linked.link.handshake(&phone.device, files);
+        linked
+    }
+
+    /// The same where the relay does not let the device into every space.
+    fn open_alone(relay: &Relay, phone: &Phone, files: &PhoneFiles) -> Self {
+        let mut linked = Self::before(relay, phone);
+        linked.link.handshake_alone(&phone.device, files);
+        linked
+    }
+
+    fn before(relay: &Relay, phone: &Phone) -> Self {
+        let positions = phone.device.store().positions().unwrap();
+        let spaces = positions.iter().map(|position| position.space).collect();
+        Self { link: RawLink::open(relay.port()), spaces }
     }
 
     fn place(&self, space: SpaceId) -> u8 {
@@ -171,6 +182,17 @@ fn a_stranger_of_another_space_learns_neither_that_a_photo_exists_nor_a_byte_of_
     // It is kept apart: what the stranger sends there as the same hash is compared with it anew.
     assert_eq!(link.piece(place, hash, 0, &held[..100]), Word::Holds(100));
     assert!(!file(&relay, joint, hash).exists() && file(&relay, private, hash).exists());
+
+    // Who names the other space itself is told the same of both: nothing, and shown the door.
+    stranger.device.store().join_space(private).unwrap();
+    for hash in [hash, unknown] {
+        for fetches in [true, false] {
+            let mut link = Linked::open_alone(&relay, &stranger, &stranger_files);
+            let place = link.place(private);
+            let word = if fetches { link.fetch(place, hash, 0) } else { link.offer(place, hash, 50_000) };
+            assert_eq!(word, Word::End);
+        }
+    }
 }
 
 #[test]

@@ -126,19 +126,36 @@ impl RawLink {
         }
     }
 
-    /// Opens a link as an enrolled device, by the real session.
+    /// Opens a link as an enrolled device, by the real session, and has nothing new.
     pub fn handshake(&mut self, device: &Device, files: &PhoneFiles) {
+        self.handshake_until(device, files, |link, _| link.is_up_to_date());
+    }
+
+    /// The same, and goes no further than what the relay says of the spaces.
+    pub fn handshake_alone(&mut self, device: &Device, files: &PhoneFiles) {
+        self.handshake_until(device, files, |_, frame| frame[0] == 0x04);
+    }
+
+    fn handshake_until(
+        &mut self,
+        device: &Device,
+        files: &PhoneFiles,
+        is_done: impl Fn(&Link, &[u8]) -> bool,
+    ) {
         let identity = Arc::new(Identity::from_seed(files.seed));
         let relay = device.enrolment().unwrap().unwrap().relay;
         let now = system_clock()();
         let mut link = Link::begin(device.store(), identity, relay, [3; 16], now).unwrap();
-        while !link.is_up_to_date() {
+        loop {
             while let Some(frame) = link.next_frame() {
                 self.send(&frame);
             }
             let frame = self.receive();
-            link.handle(LinkInput::Frame(frame), now).unwrap();
+            link.handle(LinkInput::Frame(frame.clone()), now).unwrap();
             assert_eq!(link.closed(), None);
+            if is_done(&link, &frame) {
+                break;
+            }
         }
         while let Some(frame) = link.next_frame() {
             self.send(&frame);
