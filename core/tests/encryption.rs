@@ -438,16 +438,16 @@ mod with_the_feature {
         let folder = tempfile::tempdir().unwrap();
         let (plain, path) = (folder.path().join("plain.db"), folder.path().join("field.db"));
         Writer::start(&plain, None).kill();
-        Store::recover(&plain, config(&path, Some(7))).unwrap();
+        assert_eq!(Store::recover(&plain, config(&path, Some(7))).unwrap().attachments, 10);
         let store = Store::open(config(&path, Some(7))).unwrap();
         assert_eq!(
             store.query(&Query { text: Some(canary(STANDING)), ..Query::default() }).unwrap().records.len(),
             1
         );
-        for ending in ["", "-wal", "-shm"] {
-            fs::remove_file(folder.path().join(format!("plain.db{ending}"))).ok();
+        let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        for path in names.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("plain.")) {
+            fs::remove_file(path).unwrap();
         }
-        fs::remove_file(folder.path().join("plain.bundle")).ok();
         assert_eq!(scan(folder.path(), None), Vec::<usize>::new());
     }
 

@@ -8,6 +8,7 @@
 //! here after each commit, and made up for when the file is opened, should that have been cut off.
 
 mod album;
+mod bring;
 mod bytes;
 mod moving;
 mod note;

@@ -72,6 +72,9 @@ pub struct RecoverReport {
     pub pending_skipped: u64,
     /// Changes and track chunks that are intact and that the new store refuses, or whose space is lost.
     pub failed: u64,
+    /// Attachments, thumbnails too, that lay beside the damaged file under another name than the new
+    /// store's. Those under its own name are there already.
+    pub attachments: u64,
 }
 
 /// A damaged file could not be brought back. It is unchanged, and trying again loses nothing.
@@ -156,6 +159,7 @@ impl Store {
         set_durability(self, Durability::Full)?;
         set_unfinished(self, None)?;
         brought_back?;
+        report.attachments = self.bring_attachments(damaged)?;
         note_brought_back(self, damaged)?;
         tracing::info!(?report, "a damaged store was brought back");
         Ok(report)

@@ -173,6 +173,26 @@ fn begin_again(connection: &Connection, found: &Found) -> Result<AttachmentKept,
     Ok(AttachmentKept::Harmed)
 }
 
+/// All bytes of an attachment, if they are those that its name says.
+pub(super) fn whole(
+    connection: &Connection,
+    id: i64,
+    hash: AttachmentHash,
+) -> Result<Option<Vec<u8>>, StoreError> {
+    let sql = "SELECT bytes FROM run WHERE id >= ?1 AND id < ?2 ORDER BY id";
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query((run_id(id, 0), run_id(id + 1, 0)))?;
+    let mut bytes = Vec::new();
+    while let Some(row) = rows.next()? {
+        let run = row.get_ref(0)?.as_bytes().map_err(rusqlite::Error::from)?;
+        if (bytes.len() + run.len()) as u64 > ATTACHMENT_LEN_MAX {
+            return Ok(None);
+        }
+        bytes.extend_from_slice(run);
+    }
+    Ok((AttachmentHash::of(&bytes) == hash).then_some(bytes))
+}
+
 fn hash_of(connection: &Connection, id: i64) -> Result<AttachmentHash, StoreError> {
     let sql = "SELECT bytes FROM run WHERE id >= ?1 AND id < ?2 ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;

@@ -344,6 +344,36 @@ fn what_was_cut_off_between_the_two_files_is_made_up_for() {
 }
 
 #[test]
+fn a_database_that_is_brought_back_elsewhere_takes_its_pictures_along() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let (old, new) = (folder.path().join("old.db"), folder.path().join("new.db"));
+    let (space, id, kept) = {
+        let store = in_file(&world, &old);
+        let space = world.space;
+        let id = record(&store, space);
+        let small = prepare(&picture(2, 2_000)).unwrap().bytes;
+        (space, id, store.attach(space, "event", id, &picture(1, 200_000), Some(&small)).unwrap())
+    };
+    let before = std::fs::read(&old).unwrap();
+    let config = StoreConfig { path: Some(new.clone()), ..world.config(1) };
+    assert_eq!(Store::recover(&old, config).unwrap().attachments, 2);
+    assert_eq!(std::fs::read(&old).unwrap(), before);
+    let store = in_file(&world, &new);
+    let back = one(&store, space, id);
+    assert_eq!(back.state, AttachmentState::Local { sent_len: 0, refusal: None });
+    assert_eq!(
+        (back.hash, back.thumbnail.map(|(hash, _)| hash)),
+        (kept.hash, kept.thumbnail.map(|(hash, _)| hash))
+    );
+    assert_eq!(
+        store.attachment_bytes(space, back.hash).unwrap(),
+        Some(prepare(&picture(1, 200_000)).unwrap().bytes)
+    );
+    assert_eq!(offers(&store).len(), 2);
+}
+
+#[test]
 fn a_replica_keeps_no_attachments() {
     let mut world = World::new();
     let (mine, replica, space) = (world.device(1, 0), world.replica(), world.space);
