@@ -7,6 +7,7 @@ pub(crate) const SEEDS: &[(u64, &str)] = &[
     (132, "a frame left a phone when a checkpoint of its database had failed, but no commit"),
     (136, "a batch was acknowledged before the revoke came that cuts before it, and fell"),
     (255, "what a peer brought of a phone's own chain stood beside a branch that the phone never sent"),
+    (1233, "the sync of a photo's file hid that the last commit of the database beside it had failed"),
     (101355, "a phone that was killed three times with one batch in hand set it aside for good"),
     (104778, "a sound database was put aside because reads failed while it was opened"),
     (107354, "the write after one that the disk failed was told of it once more"),

@@ -117,7 +117,7 @@ struct State {
     /// While it is set, whoever looks is no part of the world: nothing fails and nobody dies of it.
     is_observed: Arc<AtomicBool>,
     has_failed: bool,
-    /// An operation failed and no sync succeeded since.
+    /// An operation failed and no sync of the database succeeded since.
     is_doubtful: bool,
     failed: BTreeMap<&'static str, u64>,
     torn: u64,
@@ -125,6 +125,11 @@ struct State {
 }
 
 type Shared = Arc<Mutex<State>>;
+
+/// Whether a file is the attachments' and not the database's.
+fn is_of_attachments(name: &str) -> bool {
+    name.contains("-attachments")
+}
 
 fn lock(state: &Shared) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -208,7 +213,7 @@ impl Disk {
     /// nothing is promised: what a power cut takes of them comes again.
     pub(crate) fn is_synced(&self) -> bool {
         let state = lock(&self.state);
-        let is_log = |name: &str| name.ends_with("-wal") && !name.ends_with("-attachments-wal");
+        let is_log = |name: &str| name.ends_with("-wal") && !is_of_attachments(name);
         let mut logs = state.files.iter().filter(|(name, _)| is_log(name));
         state.is_doubtful || logs.all(|(_, file)| file.is_synced())
     }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use rusqlite::ffi;
 
 use super::file::SHM_LOCKS;
-use super::{Fault, File, Shared, State, lock, name_of, read_if_there};
+use super::{Fault, File, Shared, State, is_of_attachments, lock, name_of, read_if_there};
 
 /// Disks by their folders.
 static DISKS: Mutex<BTreeMap<PathBuf, Shared>> = Mutex::new(BTreeMap::new());
@@ -291,7 +291,8 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
     if !state.changes() || state.fails(&[Fault::SyncError]).is_some() {
         return ffi::SQLITE_IOERR_FSYNC;
     }
-    state.is_doubtful = false;
+    // What lies beside says nothing of the database's log.
+    state.is_doubtful &= is_of_attachments(&handle.name);
     if !state.forgets_syncs
         && let Some(file) = state.files.get_mut(&handle.name)
     {
