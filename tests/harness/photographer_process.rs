@@ -7,11 +7,9 @@
 use std::io::Write;
 use std::time::Duration;
 
-use barid_core::clock::system_clock;
-use barid_core::device::{Device, DeviceConfig};
 use barid_core::id::from_hex;
-use barid_core::model::{Kinds, event};
-use harness::phone::event_fields;
+use barid_core::model::event;
+use harness::phone::{PhoneFiles, event_fields};
 use harness::photos::jpeg;
 
 fn main() {
@@ -19,14 +17,8 @@ fn main() {
     let [_, database, seed, url, first, len] = arguments.as_slice() else {
         panic!("usage: photographer DATABASE SEED URL FIRST LEN")
     };
-    let device = Device::open(DeviceConfig {
-        path: Some(database.into()),
-        seed: from_hex::<32>(seed).unwrap().into(),
-        kinds: Kinds::built_in(),
-        clock: system_clock(),
-        key: None,
-    })
-    .unwrap();
+    let seed = from_hex::<32>(seed).unwrap();
+    let device = PhoneFiles { database: database.into(), seed }.open();
     device.move_relay(url).unwrap();
     let space = device.enrolment().unwrap().unwrap().spaces[0];
     let client = device.sync().unwrap();
