@@ -341,7 +341,11 @@ impl Inner {
             incarnation: None,
             has_orphans: None,
         };
-        let outcome = change(&mut writing).and_then(|value| writing.flush().map(|()| value).map_err(E::from));
+        let outcome = change(&mut writing).and_then(|value| {
+            writing.flush()?;
+            writing.note_no_attachments()?;
+            Ok(value)
+        });
         let Writing { mut changed, mentioning, membership, incarnation, has_erased, .. } = writing;
         match outcome.and_then(|value| {
             transaction.commit().map_err(StoreError::from)?;

@@ -18,7 +18,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::error::StoreError;
@@ -104,6 +104,10 @@ pub(super) struct Attachments {
     mentioning: RwLock<BTreeSet<(SpaceId, RecordId)>>,
     /// There is a file, or was one when the store was opened.
     is_there: AtomicBool,
+    /// Records changed since it was noted last up to where was looked for what they mention.
+    unnoted: AtomicUsize,
+    /// Something that a record mentions could not be noted: an opening is to look for it.
+    has_missed: AtomicBool,
     /// Grows whenever there may be something else to send or to fetch.
     version: AtomicU64,
     /// Files that were damaged, since the store was opened.
@@ -289,6 +293,7 @@ impl Inner {
             false => self.look_for_mentions(),
         };
         if let Err(error) = begun {
+            self.attachments.has_missed.store(true, Ordering::Release);
             tracing::error!(error = &error as &dyn std::error::Error, "the attachments do not open");
         }
     }

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::super::error::StoreError;
 use super::super::observe::{Changed, TRACK};
 use super::super::schema::Durability;
-use super::super::{Inner, meta, set_meta};
+use super::super::{Inner, Writing, meta, set_meta};
 use super::album::{Album, find, set_state, want};
 use super::bytes::drop_runs;
 use super::{Attachments, State, mentions};
@@ -21,8 +21,9 @@ use crate::model::value::fields_from_cbor;
 /// mentions any.
 const NONE_UP_TO: &str = "attachments_none_up_to";
 
-/// How far that is moved on at least: it costs a commit.
-const NONE_STEP: i64 = 1_000;
+/// After how many changed records is noted up to where was looked. An opening looks at what changed since,
+/// so it takes no longer the more records there are.
+pub(super) const NOTE_EVERY: usize = 1_000;
 
 /// What one record mentions now; nothing if it is gone.
 #[derive(Debug)]
@@ -31,6 +32,22 @@ pub(super) struct Noting {
     mentions: Vec<Mention>,
     /// It was erased: what only it mentioned goes at once.
     is_erased: bool,
+}
+
+impl Writing<'_> {
+    /// Before a commit: where there is no file, notes now and then that no record so far mentions anything.
+    pub(in crate::store) fn note_no_attachments(&self) -> Result<(), StoreError> {
+        let attachments = &self.inner.attachments;
+        if !self.inner.keeps_attachments() || attachments.is_there.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let is_due = attachments.is_note_due(self.changed.len()) && self.mentioning.is_empty();
+        if is_due && !attachments.has_missed.load(Ordering::Acquire) {
+            set_meta(self.transaction, NONE_UP_TO, &self.revision.to_be_bytes())?;
+            attachments.unnoted.store(0, Ordering::Release);
+        }
+        Ok(())
+    }
 }
 
 impl Inner {
@@ -48,16 +65,21 @@ impl Inner {
             return;
         }
         let noted = self.notings(connection, changed, mentioning).and_then(|notings| {
-            if notings.is_empty() {
+            let is_due = is_there && self.attachments.is_note_due(changed.len());
+            if notings.is_empty() && !is_due {
                 return Ok(());
             }
             self.with_album(|album| album.note(&notings, revision))?;
-            self.attachments.remember(&notings);
-            self.attachments.changed();
+            self.attachments.unnoted.store(0, Ordering::Release);
+            if !notings.is_empty() {
+                self.attachments.remember(&notings);
+                self.attachments.changed();
+            }
             Ok(())
         });
         if let Err(error) = noted {
             tracing::error!(error = &error as &dyn std::error::Error, "what is attached was not noted");
+            self.attachments.has_missed.store(true, Ordering::Release);
             *self.attachments.lock() = None;
         }
     }
@@ -127,27 +149,24 @@ impl Inner {
         if self.config.path.is_none() {
             return Ok(());
         }
-        let (is_any, upto, after) = self.read(|connection| {
-            let after = meta(connection, NONE_UP_TO)?.and_then(|bytes| bytes.try_into().ok());
-            let after = after.map_or(0, i64::from_be_bytes);
-            let upto = newest(connection)?;
-            let after = if after > upto { 0 } else { after };
-            let is_any = upto > after && !mentioning_after(connection, after)?.is_empty();
-            Ok::<_, StoreError>((is_any, upto, after))
+        let (is_any, looked_at) = self.read(|connection| {
+            let after = none_up_to(connection)?;
+            let after = if after > newest(connection)? { 0 } else { after };
+            let sql = "SELECT count(*) FROM record WHERE revision > ?1";
+            let looked_at: i64 = connection.prepare_cached(sql)?.query_row([after], |row| row.get(0))?;
+            Ok::<_, StoreError>((!mentioning_after(connection, after)?.is_empty(), looked_at))
         })?;
-        if is_any {
-            return self.with_album(|_| Ok(()));
-        }
-        if upto - after >= NONE_STEP {
-            self.transaction(|writing| {
-                Ok::<_, StoreError>(set_meta(writing.transaction, NONE_UP_TO, &upto.to_be_bytes())?)
-            })?;
-        }
-        Ok(())
+        self.attachments.unnoted.store(usize::try_from(looked_at).unwrap_or(usize::MAX), Ordering::Release);
+        if is_any { self.with_album(|_| Ok(())) } else { Ok(()) }
     }
 }
 
 impl Attachments {
+    /// Whether so many records were changed since the last note that another is worth its write.
+    fn is_note_due(&self, changed: usize) -> bool {
+        self.unnoted.fetch_add(changed, Ordering::AcqRel).saturating_add(changed) >= NOTE_EVERY
+    }
+
     /// Those of the changed records that mentioned something before.
     fn that_did_mention<'a>(&self, changed: &'a [Changed]) -> Vec<&'a Changed> {
         let mentioning = self.mentioning.read().unwrap_or_else(PoisonError::into_inner);
@@ -166,6 +185,11 @@ impl Attachments {
             }
         }
     }
+}
+
+pub(super) fn none_up_to(connection: &Connection) -> Result<i64, StoreError> {
+    let noted = meta(connection, NONE_UP_TO)?.and_then(|bytes| bytes.try_into().ok());
+    Ok(noted.map_or(0, i64::from_be_bytes))
 }
 
 fn newest(connection: &Connection) -> Result<i64, StoreError> {
@@ -198,7 +222,7 @@ fn read_row(connection: &Connection, row: i64) -> Result<Option<Noting>, StoreEr
 }
 
 impl Album {
-    fn noted(&self) -> Result<i64, StoreError> {
+    pub(super) fn noted(&self) -> Result<i64, StoreError> {
         let sql = "SELECT coalesce((SELECT value FROM meta WHERE key = 'revision'), 0)";
         Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
     }

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::super::fixture::{World, event};
-use super::super::{News, Store, StoreConfig};
+use super::super::{News, Store, StoreConfig, StoreError, WriteGroup};
+use super::note::{NOTE_EVERY, none_up_to};
 use super::{AttachError, Attachment, AttachmentState};
 use crate::attachment::{
     AttachmentFetch, AttachmentKept, AttachmentOffer, AttachmentRefusal, PrepareError, prepare,
@@ -341,6 +342,49 @@ fn what_was_cut_off_between_the_two_files_is_made_up_for() {
     let store = in_file(&world, &path);
     assert_eq!(store.attachment_bytes(space, orphan.hash).unwrap(), None);
     assert_eq!(offers(&store).len(), 1);
+}
+
+/// Records that an opening has to look at for what they mention.
+fn to_look_at(store: &Store) -> i64 {
+    let sql = "SELECT count(*) FROM record WHERE revision > ?1";
+    let noted = match store.inner.attachments.lock().as_ref() {
+        Some(album) => album.noted().unwrap(),
+        None => store.inner.read(none_up_to).unwrap(),
+    };
+    store
+        .inner
+        .read(|connection| Ok::<_, StoreError>(connection.query_row(sql, [noted], |row| row.get(0))?))
+        .unwrap()
+}
+
+fn many_records(store: &Store, space: SpaceId, count: usize) {
+    for _ in 0..count / 500 {
+        let put = |group: &mut WriteGroup<'_, '_>| {
+            (0..500).try_for_each(|_| group.put(space, "event", None, event("وادي", 26.5, 14.25)).map(drop))
+        };
+        store.write(put).unwrap();
+    }
+}
+
+#[test]
+fn an_opening_looks_at_few_records_however_many_there_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let (world, path) = (World::new(), folder.path().join("a.db"));
+    let space = world.space;
+    let store = in_file(&world, &path);
+    many_records(&store, space, 5_000);
+    assert!(to_look_at(&store) <= NOTE_EVERY as i64 && !album(&path).exists());
+    let id = record(&store, space);
+    store.attach(space, "event", id, &picture(1, 5_000), None).unwrap();
+    assert!(to_look_at(&store) <= NOTE_EVERY as i64 && album(&path).exists());
+    many_records(&store, space, 5_000);
+    assert!(to_look_at(&store) <= NOTE_EVERY as i64);
+    drop(store);
+    // Its file is gone, as after a kill before it was written: the record that mentions it is found.
+    std::fs::remove_file(album(&path)).unwrap();
+    let store = in_file(&world, &path);
+    assert!(album(&path).exists());
+    assert_eq!(one(&store, space, id).state, AttachmentState::Remote);
 }
 
 #[test]
