@@ -11,6 +11,7 @@
 pub mod attachment;
 pub mod batch;
 pub mod bundle;
+pub mod checkpoint;
 #[cfg(feature = "client")]
 pub mod client;
 pub mod clock;

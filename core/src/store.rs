@@ -65,6 +65,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
+use crate::checkpoint::Checkpoints;
 use crate::clock::Timestamp;
 use crate::control::Membership;
 use crate::id::{DeviceId, Incarnation, RecordId, SpaceId};
@@ -125,6 +126,7 @@ struct Inner {
 /// What the one writer holds.
 struct Writer {
     connection: Connection,
+    checkpoints: Checkpoints,
     actors: ActorCache,
     /// The last revision given to a row.
     revision: i64,
@@ -193,7 +195,9 @@ impl Store {
 
     fn new(connection: Connection, config: StoreConfig, begun: Begun, lock: Option<Lock>) -> Self {
         let is_read_only = config.path.is_some() && lock.is_none();
-        let writer = Writer { connection, actors: ActorCache::default(), revision: begun.revision };
+        let checkpoints = Checkpoints::new(&connection, schema::BUSY);
+        let writer =
+            Writer { connection, checkpoints, actors: ActorCache::default(), revision: begun.revision };
         Self {
             inner: Arc::new(Inner {
                 writer: Mutex::new(writer),
@@ -323,7 +327,7 @@ impl Inner {
             return Err(StoreError::ReadOnly.into());
         }
         let mut guard = self.writer();
-        let Writer { connection, actors, revision } = &mut *guard;
+        let Writer { connection, checkpoints, actors, revision } = &mut *guard;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
         let mut writing = Writing {
@@ -356,6 +360,7 @@ impl Inner {
                 if has_erased {
                     erase::empty_log(connection);
                 }
+                checkpoints.after_commit(connection);
                 if let Some((space, membership)) = membership {
                     self.set_membership(space, membership);
                 }

@@ -1,5 +1,7 @@
 //! The tables and how a connection to them is set up.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 
 use crate::migration::{self, MigrationError};
@@ -22,6 +24,9 @@ pub(super) enum Durability {
     /// Some time later: a replica reads its log again.
     Relaxed,
 }
+
+/// How long a connection waits for another that writes.
+pub(super) const BUSY: Duration = Duration::from_secs(10);
 
 /// Brings an empty or older database to this program's schema.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), MigrationError> {
@@ -55,7 +60,7 @@ pub(super) fn set_durability(connection: &Connection, durability: Durability) ->
 /// Sets up a connection that reads.
 pub(super) fn prepare_reader(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(96);
-    connection.busy_timeout(std::time::Duration::from_secs(10))?;
+    connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "cache_size", -16_000)?; // KiB
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     // A damaged cell is found when its page is read and not when it is used.

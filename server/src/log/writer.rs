@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use barid_core::batch::SealedBatch;
+use barid_core::checkpoint::Checkpoints;
 use barid_core::clock::Clock;
 use barid_core::control::Membership;
 use barid_core::id::{Incarnation, LogDigest, LogId, SpaceId};
@@ -31,6 +32,7 @@ pub const SCHEMA_STEPS: &[&str] = &[include_str!("../../migrations/log_0001_firs
 /// The one connection of a process that appends.
 pub struct LogWriter {
     connection: Connection,
+    checkpoints: Checkpoints,
     clock: Clock,
     id: LogId,
     incarnation: Incarnation,
@@ -101,6 +103,7 @@ impl LogWriter {
         let incarnation =
             meta(&connection, "incarnation")?.map(Incarnation::from_bytes).ok_or(LogError::NotCreated)?;
         let mut writer = Self {
+            checkpoints: Checkpoints::new(&connection, BUSY),
             connection,
             clock,
             id,
@@ -179,6 +182,7 @@ impl LogWriter {
         let has_erased = append.has_erased();
         self.joint_space = meta(&transaction, "joint_space")?.map(SpaceId::from_bytes);
         transaction.commit()?;
+        self.checkpoints.after_commit(&self.connection);
         self.is_complete = true;
         self.has_traces |= has_erased;
         if let Err(error) = self.leave_no_traces() {

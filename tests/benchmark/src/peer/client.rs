@@ -152,9 +152,13 @@ impl Phone {
         let wanted = u64::from(command.number("n")?);
         let query = Query { kind: Some(observation::NAME.to_owned()), ..Query::default() };
         let changes = self.store().subscribe();
-        // As a screen does: it looks again when something has changed.
-        while self.store().count(&query).map_err(text)? < wanted {
-            changes.recv().map_err(text)?;
+        let mut announced = self.store().count(&query).map_err(text)?;
+        // As a list on a screen does, which counts all only when it was told of enough.
+        while announced < wanted || self.store().count(&query).map_err(text)? < wanted {
+            announced = match changes.recv().map_err(text)? {
+                News::Changed(group) => announced.saturating_add(group.len() as u64),
+                News::Everything => wanted,
+            };
         }
         Ok(json!({}))
     }
