@@ -57,7 +57,7 @@ impl Checkpoints {
     /// Whether the next commit begins the log anew.
     fn fold(&self, connection: &Connection) -> rusqlite::Result<bool> {
         connection.busy_timeout(PATIENCE)?;
-        let mut attempt = || connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get(0));
+        let attempt = || connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| row.get(0));
         let mut is_busy = Ok(true);
         for _ in 0..ATTEMPTS {
             is_busy = attempt();

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -152,15 +153,27 @@ impl Phone {
         let wanted = u64::from(command.number("n")?);
         let query = Query { kind: Some(observation::NAME.to_owned()), ..Query::default() };
         let changes = self.store().subscribe();
-        let mut announced = self.store().count(&query).map_err(text)?;
-        // As a list on a screen does, which counts all only when it was told of enough.
-        while announced < wanted || self.store().count(&query).map_err(text)? < wanted {
-            announced = match changes.recv().map_err(text)? {
-                News::Changed(group) => announced.saturating_add(group.len() as u64),
-                News::Everything => wanted,
-            };
+        // As an app does, which shows how far a first download is and looks at the records when it is done.
+        let mut has_news = true;
+        loop {
+            if has_news && self.phase().is_none_or(|phase| phase == Phase::UpToDate) {
+                has_news = false;
+                if self.store().count(&query).map_err(text)? >= wanted {
+                    return Ok(json!({}));
+                }
+            }
+            match changes.recv_timeout(Duration::from_millis(1)) {
+                Ok(_) => has_news = true,
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(error) => return Err(text(error)),
+            }
         }
-        Ok(json!({}))
+    }
+
+    /// How far the sync is, once there is one.
+    fn phase(&self) -> Option<Phase> {
+        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        client.as_ref().map(|client| client.status().borrow().phase)
     }
 
     fn edit(&self, number: u32, field: &str, value: &str) -> Answer {
