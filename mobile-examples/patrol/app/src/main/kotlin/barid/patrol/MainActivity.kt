@@ -15,14 +15,18 @@ import androidx.compose.runtime.collectAsState
 import androidx.compose.runtime.getValue
 import androidx.compose.ui.Modifier
 import androidx.core.content.FileProvider
+import androidx.lifecycle.lifecycleScope
 import barid.patrol.device.Asker
 import barid.patrol.ui.FilePicker
 import barid.patrol.ui.KeyLostScreen
 import barid.patrol.ui.PatrolApp
+import barid.patrol.ui.WipedScreen
 import barid.patrol.ui.theme.LocalPalette
 import barid.patrol.ui.theme.PatrolTheme
 import java.io.File
+import java.io.IOException
 import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.launch
 import kotlinx.coroutines.withContext
 
 /** Draws, and asks the system for what only an activity may ask. */
@@ -37,6 +41,8 @@ class MainActivity : ComponentActivity(), Asker {
     private val exports = registerForActivityResult(ActivityResultContracts.CreateDocument("application/octet-stream")) { it?.let(::export) }
     private val imports = registerForActivityResult(ActivityResultContracts.OpenDocument()) { it?.let(::import) }
 
+    private val handedOver = registerForActivityResult(ActivityResultContracts.CreateDocument("application/octet-stream")) { it?.let(::handOver) }
+
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
         enableEdgeToEdge()
@@ -48,6 +54,7 @@ class MainActivity : ComponentActivity(), Asker {
                     // Opening takes a moment, and needs nobody: just the ground, as before the first frame.
                     Opening.NotYet -> Box(Modifier.fillMaxSize().background(LocalPalette.current.ground))
                     is Opening.Failed -> KeyLostScreen(now.why, patrol::open, patrol::beginAnew)
+                    is Opening.Wiped -> WipedScreen(now.sealed.isNotEmpty(), { handedOver.launch(now.sealed.first().name) }, patrol::goOnAfterWipe)
                     is Opening.Open -> PatrolApp(now.phone, FilePicker({ exports.launch("barid-${now.phone.clock.now()}.bundle") }, { imports.launch(arrayOf("*/*")) }))
                 }
             }
@@ -71,6 +78,19 @@ class MainActivity : ComponentActivity(), Asker {
                 contentResolver.openOutputStream(to)?.use { out -> file.inputStream().use { it.copyTo(out) } }
                 file.delete()
             }
+        }
+    }
+
+    private fun handOver(to: Uri) {
+        lifecycleScope.launch {
+            withContext(Dispatchers.IO) {
+                try {
+                    contentResolver.openOutputStream(to)?.use { out -> patrol.wiper.sealed.firstOrNull()?.let { patrol.wiper.handOver(it, out) } }
+                } catch (_: IOException) {
+                    // It is still here, and the screen still asks for it.
+                }
+            }
+            patrol.goOnAfterWipe()
         }
     }
 

@@ -32,6 +32,7 @@ import barid.patrol.device.TrackRecorder
 import barid.patrol.device.Vault
 import barid.patrol.device.VaultState
 import barid.patrol.device.WifiNetwork
+import barid.patrol.device.Wiper
 import barid.patrol.ui.NotOpened
 import java.io.File
 import java.io.IOException
@@ -55,6 +56,9 @@ sealed interface Opening {
     data object NotYet : Opening
     class Open(val phone: Phone, val recorder: TrackRecorder, val store: FieldStore) : Opening
     class Failed(val why: NotOpened) : Opening
+
+    /** The centre asked for it; [sealed] is what had not arrived and was not handed over yet. */
+    class Wiped(val sealed: List<File>) : Opening
 }
 
 /** Opens the store once and keeps it as long as the process lives; services and workers find it here. */
@@ -67,6 +71,16 @@ open class PatrolApplication : Application(), Configuration.Provider {
     val ports by lazy { ActivityPorts(this) }
     private val database by lazy { File(noBackupFilesDir, "field.db") }
     private val vault by lazy { Vault(noBackupFilesDir, database, FieldStore::newSecret) }
+
+    private val draft by lazy { File(noBackupFilesDir, "draft.sealed") }
+    val wiper by lazy {
+        Wiper(noBackupFilesDir, database, vault) {
+            draft.delete()
+            cacheDir.listFiles().orEmpty().forEach { it.deleteRecursively() }
+            journal.open = null
+            PreferencesLabel(this).label = ""
+        }
+    }
 
     /** Whether the library was built with encryption at rest. */
     protected open val encrypts: Boolean get() = resources.getBoolean(R.bool.encrypt_at_rest)
@@ -104,14 +118,22 @@ open class PatrolApplication : Application(), Configuration.Provider {
         }
     }
 
+    /** After a wipe: what is left to hand over, or a phone that is no member yet. */
+    fun goOnAfterWipe() {
+        scope.launch { openings.value = opened() }
+    }
+
     suspend fun phone(): Phone? = settled()?.phone
 
     suspend fun recorder(): TrackRecorder? = settled()?.recorder
 
     private suspend fun settled(): Opening.Open? = openings.first { it !is Opening.NotYet } as? Opening.Open
 
+    private suspend fun wiped(): Opening? =
+        withContext(Dispatchers.IO) { if (wiper.isWiped()) Opening.Wiped(wiper.sealed) else null }
+
     private suspend fun opened(): Opening = try {
-        when (val state = withContext(Dispatchers.IO) { vault.open() }) {
+        wiped() ?: when (val state = withContext(Dispatchers.IO) { vault.open() }) {
             VaultState.KeyLost -> Opening.Failed(NotOpened.KeyLost)
             is VaultState.Open -> {
                 val config = StoreConfig(
@@ -120,7 +142,7 @@ open class PatrolApplication : Application(), Configuration.Provider {
                     lease = lease,
                     databaseKey = state.secrets.databaseKey.takeIf { encrypts },
                 )
-                val drafts = SealedDraft(File(noBackupFilesDir, "draft.sealed"), state.secrets.databaseKey)
+                val drafts = SealedDraft(draft, state.secrets.databaseKey)
                 try {
                     wire(FieldStore.open(config), drafts, broughtBack = false)
                 } catch (damaged: FieldException.Damaged) {
@@ -167,6 +189,11 @@ open class PatrolApplication : Application(), Configuration.Provider {
         NetworkNews.listen(this, store.sync::request)
         scope.launch {
             repositories.sync.state.map { it.unsentRecords > 0 }.distinctUntilChanged().collect { waiting -> if (waiting) scheduleSoon() }
+        }
+        scope.launch {
+            store.sync.status.first { it.isWipeAsked }
+            recording.stop()
+            if (wiper.wipe(store, clock.now())) openings.value = Opening.Wiped(wiper.sealed)
         }
         phone.patrol.goOn()
         return Opening.Open(phone, recorder, store)

@@ -54,13 +54,50 @@ class EndToEndTest {
     @get:Rule val rule = createAndroidComposeRule<MainActivity>()
 
     private val application get() = rule.activity.application as TestPatrolApplication
-    private var pictures = ""
+    private var pictures = "e2e"
 
     @Test @Config(qualifiers = "ar-w360dp-h740dp-night-xhdpi")
     fun `a patrol of a night, in Arabic`() = patrol("e2e-ar-dark")
 
     @Test @Config(qualifiers = "en-w360dp-h740dp-xhdpi")
     fun `a patrol of a day, in English`() = patrol("e2e-en-light")
+
+    @Test @Config(qualifiers = "ar-w360dp-h740dp-xhdpi")
+    fun `a lost phone wipes itself when its centre asks, and can become a member again`() = Relay(temporary.newFolder()).use { relay ->
+        enrol(relay)
+        recordWaterPoint()
+        await("it has arrived") { !exists("unsent") }
+        relay.revokeAndAskWipe("Unit 4")
+        await("it was wiped") { exists("wiped") }
+        assertEquals("nothing is left", emptyList<String>(), application.noBackupFilesDir.list()!!.filter { it.startsWith("field.db") || it.startsWith("secrets") })
+        tap("enrol-again")
+        await("it asks for a code") { exists("code") }
+    }
+
+    @Test @Config(qualifiers = "en-w360dp-h740dp-xhdpi")
+    fun `what had not arrived is sealed before a wipe, and stays until it was handed over`() = Relay(temporary.newFolder()).use { relay ->
+        enrol(relay)
+        relay.stop()
+        recordWaterPoint()
+        val store = (application.opening.value as Opening.Open).store
+        assertTrue(runBlocking { application.wiper.wipe(store, 1) })
+        application.goOnAfterWipe()
+        await("it can be handed over") { exists("hand-over") }
+        val carried = File(temporary.newFolder(), "carried.bundle")
+        application.wiper.handOver(application.wiper.sealed.single(), carried.outputStream())
+        application.goOnAfterWipe()
+        await("nothing is left to hand over") { exists("code") }
+        relay.import(carried)
+        relay.start()
+        colleague(relay).use { colleague -> await("it is at the colleague's") { colleague.events().size == 1 } }
+    }
+
+    private fun recordWaterPoint() {
+        tap("record")
+        tap("type-water_point_status")
+        tap("save")
+        await("one is told that it is recorded") { exists("recorded") }
+    }
 
     private fun patrol(folder: String) {
         pictures = folder

@@ -42,6 +42,12 @@ class Relay(private val folder: File) : AutoCloseable {
     fun code(label: String): String =
         run("enrol", "--data", data, "--organisation", "Border Guard", "--label", label).split(Regex("\\s+")).first { it.startsWith("BARID1-") }
 
+    /** Revokes a phone and asks it to wipe itself. */
+    fun revokeAndAskWipe(label: String): String = run("device", "--data", data, "revoke", label, "--reason", "lost", "--wipe")
+
+    /** Takes in a bundle; what the program says of it. */
+    fun import(bundle: File): String = run("import", "--data", data, bundle.path)
+
     private fun run(vararg words: String): String {
         val process = ProcessBuilder(program, *words).redirectError(ProcessBuilder.Redirect.INHERIT).start()
         val printed = process.inputStream.bufferedReader().readText()

@@ -31,6 +31,7 @@ import barid.patrol.ui.Destination
 import barid.patrol.ui.FilePicker
 import barid.patrol.ui.KeyLostScreen
 import barid.patrol.ui.NotOpened
+import barid.patrol.ui.WipedScreen
 import barid.patrol.ui.PatrolApp
 import barid.patrol.ui.parts.LocalFormats
 import barid.patrol.ui.parts.rememberFormats
@@ -136,10 +137,12 @@ class ScreensTest {
                 PatrolTheme {
                     key(shown?.first) {
                         val fake = shown?.second
-                        if (fake != null) {
-                            PatrolApp(fake.phone, FilePicker({}, {}))
-                        } else {
-                            CompositionLocalProvider(LocalFormats provides rememberFormats()) { KeyLostScreen(NotOpened.KeyLost, {}, {}) }
+                        CompositionLocalProvider(LocalFormats provides rememberFormats()) {
+                            when {
+                                fake != null -> PatrolApp(fake.phone, FilePicker({}, {}))
+                                shown?.first == "wiped" -> WipedScreen(hasSealed = true, {}, {})
+                                else -> KeyLostScreen(NotOpened.KeyLost, {}, {})
+                            }
                         }
                     }
                 }
@@ -155,8 +158,10 @@ class ScreensTest {
             }
             look(folder, scene.name, wrong)
         }
-        rule.runOnUiThread { shown = null }
-        look(folder, "key-lost", wrong)
+        for (name in listOf("key-lost", "wiped")) {
+            rule.runOnUiThread { shown = name to null }
+            look(folder, name, wrong)
+        }
         assertEquals("", wrong.joinToString("\n"))
     }
 
@@ -225,7 +230,7 @@ class ScreensTest {
         /** What screens are for. */
         val MAIN = setOf(
             "record", "save", "sos-hold", "patrol-start", "patrol-pause", "patrol-resume", "patrol-end", "enrol", "back",
-            "review", "choose-0", "choose-1", "unlock", "sync-now", "exchange-show", "file-export",
+            "review", "choose-0", "choose-1", "unlock", "sync-now", "exchange-show", "file-export", "hand-over",
         )
     }
 }

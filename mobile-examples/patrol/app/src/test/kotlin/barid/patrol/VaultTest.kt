@@ -70,6 +70,13 @@ class VaultTest {
         assertFalse(sealed.exists())
     }
 
+    @Test fun `what was destroyed is gone, and other secrets are made`() {
+        val before = open()
+        vault().destroy()
+        assertTrue(TestKeystore.held.isEmpty() && !sealed.exists())
+        assertFalse(before.databaseKey.contentEquals(open().databaseKey))
+    }
+
     @Test fun `to begin anew sets everything aside under another name`() {
         open()
         database.writeText("records")

@@ -46,6 +46,12 @@ class Vault(private val folder: File, private val database: File, private val ne
         own.filter { it.exists() }.forEach { it.renameTo(File(it.path + ".lost-$number")) }
     }
 
+    /** The key first: without it the sealed file says nothing, whatever a flash memory keeps of it. */
+    fun destroy() {
+        KeyStore.getInstance(STORE).apply { load(null) }.deleteEntry(ALIAS)
+        file.delete()
+    }
+
     private fun create(): VaultState {
         val secrets = Secrets(newSeed(), ByteArray(KEY_LEN).also { SecureRandom().nextBytes(it) })
         val cipher = Cipher.getInstance(CIPHER)
