@@ -179,27 +179,33 @@ pub(super) fn whole(
     id: i64,
     hash: AttachmentHash,
 ) -> Result<Option<Vec<u8>>, StoreError> {
-    let sql = "SELECT bytes FROM run WHERE id >= ?1 AND id < ?2 ORDER BY id";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query((run_id(id, 0), run_id(id + 1, 0)))?;
     let mut bytes = Vec::new();
-    while let Some(row) = rows.next()? {
-        let run = row.get_ref(0)?.as_bytes().map_err(rusqlite::Error::from)?;
-        if (bytes.len() + run.len()) as u64 > ATTACHMENT_LEN_MAX {
-            return Ok(None);
-        }
+    // A damaged file may hold more than anybody attached.
+    each_run(connection, id, |run| {
         bytes.extend_from_slice(run);
-    }
+        bytes.len() as u64 <= ATTACHMENT_LEN_MAX
+    })?;
     Ok((AttachmentHash::of(&bytes) == hash).then_some(bytes))
 }
 
 fn hash_of(connection: &Connection, id: i64) -> Result<AttachmentHash, StoreError> {
+    let mut hasher = blake3::Hasher::new();
+    each_run(connection, id, |run| {
+        hasher.update(run);
+        true
+    })?;
+    Ok(AttachmentHash::from_bytes(*hasher.finalize().as_bytes()))
+}
+
+/// Takes the runs of an attachment in their order, as long as more are wanted.
+fn each_run(connection: &Connection, id: i64, mut take: impl FnMut(&[u8]) -> bool) -> Result<(), StoreError> {
     let sql = "SELECT bytes FROM run WHERE id >= ?1 AND id < ?2 ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query((run_id(id, 0), run_id(id + 1, 0)))?;
-    let mut hasher = blake3::Hasher::new();
     while let Some(row) = rows.next()? {
-        hasher.update(row.get_ref(0)?.as_bytes().map_err(rusqlite::Error::from)?);
+        if !take(row.get_ref(0)?.as_bytes().map_err(rusqlite::Error::from)?) {
+            break;
+        }
     }
-    Ok(AttachmentHash::from_bytes(*hasher.finalize().as_bytes()))
+    Ok(())
 }
