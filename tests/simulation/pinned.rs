@@ -18,4 +18,6 @@ pub(crate) const SEEDS: &[(u64, &str)] = &[
     (143725, "a batch that the network spoiled twice was held back for as long as the link lived"),
     (144277, "a carried batch that was set aside did not learn its place from the log that passed it"),
     (161696, "who carried a batch that was discarded and then adopted did not offer it again"),
+    (508248, "a longer branch that fell at a meeting was not answered with the one that stands"),
+    (512427, "of a revoked phone that was set back the harness expected what it had not sent"),
 ];

@@ -272,6 +272,32 @@ fn what_was_carried_is_given_on_by_who_did_not_write_it() {
 }
 
 #[test]
+fn a_longer_branch_that_falls_at_a_meeting_is_answered_with_the_one_that_stands() {
+    let mut world = World::new();
+    (1..=3).for_each(|seed| world.admit(seed));
+    // One phone and its copy, which write under one name.
+    let sealed = |titles: [Option<String>; 2]| {
+        let copy = world.party(1, 4);
+        for title in titles.into_iter().flatten() {
+            copy.record(&title);
+            copy.store.seal_pending(world.space).unwrap();
+        }
+        copy.store.batches_above(world.space, &[], false, usize::MAX).unwrap().0.split_off(4)
+    };
+    let long = sealed([Some("long".to_owned()), Some("longer".to_owned())]);
+    let short =
+        (0..).map(|n| sealed([Some(format!("short {n}")), None])).find(|short| short[0].id() < long[0].id());
+    let (two, three) = (world.party(2, 4), world.party(3, 4));
+    two.store.ingest_carried(world.space, &short.unwrap()).unwrap();
+    three.store.ingest_carried(world.space, &long).unwrap();
+    let (there, back) = pipes([usize::MAX; 2]);
+    let (first, second) = run(&world, (&two, &three), (there, back));
+    assert!(first.unwrap().is_complete && second.unwrap().is_complete);
+    assert_eq!(two.batches(), three.batches());
+    assert_eq!(two.digest(), three.digest());
+}
+
+#[test]
 fn a_device_with_another_code_is_turned_away_and_learns_nothing() {
     let (world, one, two) = small_world();
     let clock = world.clock();

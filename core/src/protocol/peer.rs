@@ -203,6 +203,8 @@ pub struct PeerSession {
     chains_left: (usize, usize),
     on_the_way: OnTheWay,
     takings: Takings,
+    /// What the other end lacks is being looked for once more.
+    looks_again: bool,
     control_done: (bool, bool),
     done: (bool, bool),
     report: PeerReport,
@@ -248,6 +250,7 @@ impl PeerSession {
             chains_left: (PEER_CHAINS_MAX, PEER_CHAINS_MAX),
             on_the_way: OnTheWay::default(),
             takings: Takings::default(),
+            looks_again: false,
             control_done: (false, false),
             done: (false, false),
             report: PeerReport::default(),
@@ -461,11 +464,21 @@ impl PeerSession {
 
     fn taken_in(&mut self, tally: &Tally) {
         self.takings.taken_in(tally);
+        // A branch that falls was longer than the one that stands here, as heights have it, and may be why
+        // that was not given. The other end may go once it hears that all is in, so it is given before.
+        if tally.quarantined > 0 && matches!(self.phase, Phase::Data) {
+            self.spaces.iter_mut().filter_map(|common| common.gift.as_mut()).for_each(Gift::look_again);
+            self.looks_again = true;
+            return;
+        }
         self.say_taken();
     }
 
     /// Tells the other end once everything up to its take is in.
     fn say_taken(&mut self) {
+        if self.looks_again {
+            return;
+        }
         if let Some((len, tally)) = self.count_taken() {
             self.send(&PeerMessage::Taken { len, tally });
             self.outputs.push_back(PeerOutput::Progress(self.report));
@@ -487,6 +500,9 @@ impl PeerSession {
         self.give();
         if self.spaces.iter().any(|common| common.gift.as_ref().is_some_and(Gift::is_asked)) {
             return;
+        }
+        if std::mem::take(&mut self.looks_again) {
+            self.say_taken();
         }
         let is_given = self.spaces.iter().all(CommonSpace::is_given);
         if matches!(self.phase, Phase::Control) {

@@ -136,7 +136,11 @@ impl World {
 
     /// A phone's database is replaced by an older copy of itself.
     fn set_phone_back(&mut self, number: usize) {
-        let Some((image, promise)) = self.devices[number].copy.clone() else { return };
+        let Some((image, mut promise)) = self.devices[number].copy.clone() else { return };
+        // Of what it had not sent when it was revoked nothing is promised any more, whatever comes back.
+        if self.devices[number].is_revoked {
+            promise = Promise::default();
+        }
         if self.devices[number].store.is_none() {
             return;
         }

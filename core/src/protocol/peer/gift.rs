@@ -37,6 +37,11 @@ impl Gift {
         asks
     }
 
+    /// Something else may stand now than when this was found to be all.
+    pub(super) fn look_again(&mut self) {
+        self.exhausted = false;
+    }
+
     pub(super) fn is_asked(&self) -> bool {
         self.asked
     }
