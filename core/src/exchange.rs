@@ -199,6 +199,8 @@ impl PeerLink {
             }
             PeerOutput::Ingest { space, batches } => {
                 let report = self.store.ingest_carried(space, &batches)?;
+                // What builds on a branch that fell by it is written again, and goes with the rest.
+                self.store.seal_pending(space)?;
                 Some(PeerInput::TakenIn { tally: tally(space, &report) })
             }
             PeerOutput::Progress(_) => None,

@@ -20,4 +20,5 @@ pub(crate) const SEEDS: &[(u64, &str)] = &[
     (161696, "who carried a batch that was discarded and then adopted did not offer it again"),
     (508248, "a longer branch that fell at a meeting was not answered with the one that stands"),
     (512427, "of a revoked phone that was set back the harness expected what it had not sent"),
+    (520987, "what a phone wrote again because of what it met was given only at the next meeting"),
 ];

@@ -1,11 +1,14 @@
 //! Two real stores over real streams: sockets, pipes, and pipes that are cut.
 
+use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use super::fixture::{Party, World};
 use super::stream::{read_frame, write_frame};
 use super::*;
+use crate::batch::SealedBatch;
+use crate::id::RecordId;
 use crate::pairing::Invitation;
 use crate::protocol::CloseCode;
 
@@ -271,30 +274,61 @@ fn what_was_carried_is_given_on_by_who_did_not_write_it() {
     assert_eq!(one.digest(), three.digest());
 }
 
-#[test]
-fn a_longer_branch_that_falls_at_a_meeting_is_answered_with_the_one_that_stands() {
+/// What one phone and its copy wrote under one name: the branch that stands, and a longer one with the record
+/// that it ends in.
+fn branches(world: &World) -> (Vec<SealedBatch>, Vec<SealedBatch>, RecordId) {
+    let sealed = |titles: &[String]| {
+        let copy = world.party(1, 4);
+        let records = titles.iter().map(|title| {
+            let record = copy.record(title);
+            copy.store.seal_pending(world.space).unwrap();
+            record
+        });
+        let last = records.last().unwrap();
+        (copy.store.batches_above(world.space, &[], false, usize::MAX).unwrap().0.split_off(4), last)
+    };
+    let (long, record) = sealed(&["long".to_owned(), "longer".to_owned()]);
+    let mut shorts = (0..).map(|n| sealed(&[format!("short {n}")]).0);
+    (shorts.find(|short| short[0].id() < long[0].id()).unwrap(), long, record)
+}
+
+fn three_phones() -> (World, Party, Party) {
     let mut world = World::new();
     (1..=3).for_each(|seed| world.admit(seed));
-    // One phone and its copy, which write under one name.
-    let sealed = |titles: [Option<String>; 2]| {
-        let copy = world.party(1, 4);
-        for title in titles.into_iter().flatten() {
-            copy.record(&title);
-            copy.store.seal_pending(world.space).unwrap();
-        }
-        copy.store.batches_above(world.space, &[], false, usize::MAX).unwrap().0.split_off(4)
-    };
-    let long = sealed([Some("long".to_owned()), Some("longer".to_owned())]);
-    let short =
-        (0..).map(|n| sealed([Some(format!("short {n}")), None])).find(|short| short[0].id() < long[0].id());
     let (two, three) = (world.party(2, 4), world.party(3, 4));
-    two.store.ingest_carried(world.space, &short.unwrap()).unwrap();
-    three.store.ingest_carried(world.space, &long).unwrap();
+    (world, two, three)
+}
+
+fn meet_and_be_equal(world: &World, two: &Party, three: &Party) {
     let (there, back) = pipes([usize::MAX; 2]);
-    let (first, second) = run(&world, (&two, &three), (there, back));
+    let (first, second) = run(world, (two, three), (there, back));
     assert!(first.unwrap().is_complete && second.unwrap().is_complete);
+    // Nobody has anything left to say.
+    [two, three].map(|party| party.store.seal_pending(world.space).unwrap());
     assert_eq!(two.batches(), three.batches());
     assert_eq!(two.digest(), three.digest());
+}
+
+#[test]
+fn a_longer_branch_that_falls_at_a_meeting_is_answered_with_the_one_that_stands() {
+    let (world, two, three) = three_phones();
+    let (short, long, _) = branches(&world);
+    two.store.ingest_carried(world.space, &short).unwrap();
+    three.store.ingest_carried(world.space, &long).unwrap();
+    meet_and_be_equal(&world, &two, &three);
+}
+
+#[test]
+fn an_edit_of_what_falls_at_a_meeting_stands_on_both_sides_after_it() {
+    let (world, two, three) = three_phones();
+    let (short, long, record) = branches(&world);
+    two.store.ingest_carried(world.space, &long).unwrap();
+    let edit = BTreeMap::from([("title".to_owned(), Some("edited".into()))]);
+    two.store.write(|group| group.patch(world.space, "event", record, edit)).unwrap();
+    two.store.seal_pending(world.space).unwrap();
+    three.store.ingest_carried(world.space, &short).unwrap();
+    meet_and_be_equal(&world, &two, &three);
+    assert!(two.holds(record) && three.holds(record), "what the edit builds on stands with it");
 }
 
 #[test]

@@ -464,9 +464,10 @@ impl PeerSession {
 
     fn taken_in(&mut self, tally: &Tally) {
         self.takings.taken_in(tally);
-        // A branch that falls was longer than the one that stands here, as heights have it, and may be why
-        // that was not given. The other end may go once it hears that all is in, so it is given before.
-        if tally.quarantined > 0 && matches!(self.phase, Phase::Data) {
+        // Something else may be to give now: the branch that stands here, where a longer one of the other end
+        // fell; what was written again here, because what it built on fell. The other end may go once it
+        // hears that all is in, so it is given before.
+        if tally.taken + tally.quarantined > 0 && matches!(self.phase, Phase::Data) {
             self.spaces.iter_mut().filter_map(|common| common.gift.as_mut()).for_each(Gift::look_again);
             self.looks_again = true;
             return;
