@@ -279,13 +279,12 @@ fn what_was_carried_is_given_on_by_who_did_not_write_it() {
 fn branches(world: &World) -> (Vec<SealedBatch>, Vec<SealedBatch>, RecordId) {
     let sealed = |titles: &[String]| {
         let copy = world.party(1, 4);
-        let records = titles.iter().map(|title| {
-            let record = copy.record(title);
+        let mut last = None;
+        for title in titles {
+            last = Some(copy.record(title));
             copy.store.seal_pending(world.space).unwrap();
-            record
-        });
-        let last = records.last().unwrap();
-        (copy.store.batches_above(world.space, &[], false, usize::MAX).unwrap().0.split_off(4), last)
+        }
+        (copy.store.batches_above(world.space, &[], false, usize::MAX).unwrap().0.split_off(4), last.unwrap())
     };
     let (long, record) = sealed(&["long".to_owned(), "longer".to_owned()]);
     let mut shorts = (0..).map(|n| sealed(&[format!("short {n}")]).0);
@@ -304,7 +303,9 @@ fn meet_and_be_equal(world: &World, two: &Party, three: &Party) {
     let (first, second) = run(world, (two, three), (there, back));
     assert!(first.unwrap().is_complete && second.unwrap().is_complete);
     // Nobody has anything left to say.
-    [two, three].map(|party| party.store.seal_pending(world.space).unwrap());
+    for party in [two, three] {
+        party.store.seal_pending(world.space).unwrap();
+    }
     assert_eq!(two.batches(), three.batches());
     assert_eq!(two.digest(), three.digest());
 }
