@@ -7,6 +7,7 @@
 
 mod append;
 pub mod audit;
+pub mod bundle;
 mod chain;
 mod damage;
 mod erasure;

@@ -3,35 +3,27 @@
 //! Both work beside a running relay, as `barid enrol` does: reading takes one snapshot at a time, and
 //! what is appended here the relay finds in its log.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use barid_core::batch::{BatchKind, Header, Lane};
-use barid_core::bundle::{
-    BundleError, BundleItem, BundleReader, BundleWriteError, BundleWriter, FileError, Manifest, MissingRun,
-    missing, write_file,
-};
-use barid_core::clock::{Timestamp, system_clock};
-use barid_core::control::{DeviceStatement, QuarantineReason, RefuseReason, RetryReason, Verdict};
+use barid_core::bundle::{BundleError, BundleReader, BundleWriteError, FileError, Manifest, write_file};
+use barid_core::clock::system_clock;
+use barid_core::control::DeviceStatement;
 use barid_core::id::{DeviceId, SpaceId};
-use barid_core::limits::{BUNDLE_BATCHES_MAX, RELAY_READ_LEN_MAX};
 use barid_core::model::{Fields, Value};
 
 use super::AdminError;
 use super::signers::{Signers, operator};
 use crate::config::Config;
 use crate::data_dir::DataDir;
+use crate::log::bundle::{self as log_bundle, GiveError, Imported};
 use crate::log::quarantine::QuarantineLimits;
 use crate::log::reader::LogReader;
 use crate::log::trail::Decision;
 use crate::log::writer::LogWriter;
-use crate::log::{LogState, LoggedBatch, Outcome, VerifiedBatch, verify};
+use crate::log::{LogError, LogState};
 use crate::secret::random;
-
-/// Batches that are appended in one transaction.
-const GROUP_LEN: usize = 64;
 
 /// A bundle is not made, or not taken in.
 #[derive(Debug, thiserror::Error)]
@@ -65,9 +57,18 @@ pub enum BundleCommandError {
     Bundle(#[from] BundleError),
 }
 
-impl From<crate::log::LogError> for BundleCommandError {
-    fn from(error: crate::log::LogError) -> Self {
+impl From<LogError> for BundleCommandError {
+    fn from(error: LogError) -> Self {
         Self::Admin(error.into())
+    }
+}
+
+impl From<GiveError> for BundleCommandError {
+    fn from(error: GiveError) -> Self {
+        match error {
+            GiveError::Log(error) => error.into(),
+            GiveError::Write(error) => error.into(),
+        }
     }
 }
 
@@ -88,36 +89,6 @@ pub struct Exported {
     pub damaged: u64,
 }
 
-/// What became of the batches of a bundle.
-#[derive(Debug, Default)]
-pub struct Imported {
-    /// When it was made, by the clock of who made it.
-    pub created: Option<Timestamp>,
-    /// How many batches it should hold.
-    pub batches_total: u64,
-    /// New in the log.
-    pub appended: u64,
-    /// In the log already.
-    pub held: u64,
-    /// Kept in quarantine, by reason.
-    pub quarantined: Vec<(QuarantineReason, u64)>,
-    /// Not taken yet, by reason.
-    pub retry: Vec<(RetryReason, u64)>,
-    /// Never to be taken, by reason.
-    pub refused: Vec<(RefuseReason, u64)>,
-    /// What the bundle should hold and does not.
-    pub missing: Vec<MissingRun>,
-    /// What is wrong with the file, if its end was not reached.
-    pub damage: Option<BundleError>,
-}
-
-impl Imported {
-    /// Whether everything came whole and is in the log, or in quarantine.
-    pub fn is_whole(&self) -> bool {
-        self.damage.is_none() && self.missing.is_empty() && self.retry.is_empty() && self.refused.is_empty()
-    }
-}
-
 /// Writes everything that a recipient may have into a new file. `to` is a device's label or id, or a
 /// key that this relay knows nothing of, such as another relay's, which gets the spaces named.
 pub fn export(
@@ -132,31 +103,13 @@ pub fn export(
     let (recipient, label) = find(&state, to)?;
     let spaces = permitted(&state, recipient, spaces)?;
     let log = LogReader::open(&data.log_db())?;
-    let mut manifest = Manifest::new((system_clock())());
-    let damaged = each(&log, &spaces, |logged| {
-        manifest.add(&logged.batch);
-        Ok(())
-    })?;
-    if manifest.count() > BUNDLE_BATCHES_MAX {
-        return Err(BundleWriteError::TooMany(manifest.count()).into());
-    }
+    let (manifest, damaged) = log_bundle::manifest(&log, &spaces, (system_clock())())?;
     // Noted before the file is there: nothing leaves without a trace, though a disk that fails may
     // leave a trace of what never left.
     writer.transact(|append| append.note(&exporting(recipient, &spaces, &manifest)))?;
     drop(writer);
     write_file(path, |file| {
-        let mut named: HashSet<_> = manifest
-            .spaces
-            .iter()
-            .flat_map(|space| &space.runs)
-            .flat_map(|run| run.batches.clone())
-            .collect();
-        let mut writer = BundleWriter::begin(file, recipient, &manifest, random())?;
-        // What has come since is not named, and so not written.
-        each(&log, &spaces, |logged| {
-            if named.remove(&logged.batch.id()) { Ok(writer.batch(&logged.batch)?) } else { Ok(()) }
-        })?;
-        writer.finish().map(drop)?;
+        log_bundle::give(&log, &spaces, recipient, &manifest, random(), file)?;
         Ok::<_, BundleCommandError>(())
     })?;
     let (batches, len) = (manifest.count() as u64, manifest.batches_len);
@@ -233,8 +186,7 @@ fn find(state: &LogState, to: &str) -> Result<(DeviceId, Option<String>), Bundle
     }
 }
 
-/// The spaces that a recipient gets, and whether all of each: those of which it is a member, a revoked
-/// one the control batches alone. A key that no space knows gets what is named.
+/// The spaces that a recipient gets, and whether all of each. A key that no space knows gets what is named.
 fn permitted(
     state: &LogState,
     recipient: DeviceId,
@@ -243,11 +195,7 @@ fn permitted(
     if let Some(unknown) = named.iter().find(|space| !state.spaces.contains_key(space)) {
         return Err(BundleCommandError::UnknownSpace(*unknown));
     }
-    let known = state.spaces.iter().filter_map(|(space, state)| {
-        let device = state.membership.device(recipient)?;
-        Some((*space, device.is_active() && !state.membership.is_revoked(recipient)))
-    });
-    let known: Vec<_> = known.collect();
+    let known = log_bundle::due(state, recipient);
     if known.is_empty() {
         let all = named.iter().map(|space| (*space, true)).collect::<Vec<_>>();
         return if all.is_empty() { Err(BundleCommandError::Unnamed(recipient)) } else { Ok(all) };
@@ -259,126 +207,17 @@ fn permitted(
     Ok(known.into_iter().filter(|(space, _)| is_chosen(space)).collect())
 }
 
-/// Shows every batch in the order of the bundle: control first, then lane after lane. How many the
-/// disk has spoiled.
-fn each(
-    log: &LogReader,
-    spaces: &[(SpaceId, bool)],
-    mut show: impl FnMut(&LoggedBatch) -> Result<(), BundleCommandError>,
-) -> Result<u64, BundleCommandError> {
-    let is_control = |header: &Header| header.kind == BatchKind::Control;
-    let mut damaged = 0;
-    for (space, _) in spaces {
-        damaged += each_of(log, *space, |header| is_control(header), &mut show)?;
-    }
-    for lane in Lane::ALL {
-        for (space, _) in spaces.iter().filter(|(_, full)| *full) {
-            each_of(log, *space, |header| header.lane == lane && !is_control(header), &mut show)?;
-        }
-    }
-    Ok(damaged)
-}
-
-fn each_of(
-    log: &LogReader,
-    space: SpaceId,
-    goes: impl Fn(&Header) -> bool,
-    show: &mut impl FnMut(&LoggedBatch) -> Result<(), BundleCommandError>,
-) -> Result<u64, BundleCommandError> {
-    let (mut after, mut damaged) = (0, 0);
-    loop {
-        let page = log.read_after(space, after, RELAY_READ_LEN_MAX, None)?;
-        for logged in page.batches.iter().filter(|logged| goes(logged.batch.header())) {
-            show(logged)?;
-        }
-        damaged += page.damaged.len() as u64;
-        let Some((reached, _)) = page.reached else { return Ok(damaged) };
-        after = reached;
-    }
-}
-
 /// Verifies and appends what a bundle for this relay holds, as far as it is whole.
 pub fn import(config: &Config, path: &Path) -> Result<Imported, BundleCommandError> {
     let data = &DataDir::new(&config.data);
     initialised(data)?;
-    let mut reader = open(data, path)?;
+    let reader = open(data, path)?;
     let limits = QuarantineLimits {
         batches_max: config.quarantine_batches_max,
         len_max: config.quarantine_mebibytes_max.saturating_mul(1024 * 1024),
     };
     let mut log = LogWriter::open(&data.log_db(), system_clock())?.with_quarantine_limits(limits);
-    let mut imported = Imported {
-        created: Some(reader.manifest().created),
-        batches_total: reader.manifest().count() as u64,
-        ..Imported::default()
-    };
-    let mut seen = HashSet::new();
-    let mut group = Vec::with_capacity(GROUP_LEN);
-    loop {
-        match reader.next_item() {
-            Ok(Some(BundleItem::Batch(batch))) => {
-                seen.insert(batch.id());
-                match verify(batch) {
-                    Ok(verified) => group.push(verified),
-                    Err(error) => imported.count(Verdict::from(error)),
-                }
-            }
-            Ok(Some(BundleItem::Unread(id))) => {
-                seen.insert(id);
-                imported.count(Verdict::RetryLater(RetryReason::UnknownVersion));
-            }
-            Ok(None) => break,
-            Err(damage) => {
-                imported.damage = Some(damage);
-                break;
-            }
-        }
-        if group.len() == GROUP_LEN {
-            append(&mut log, &mut group, &mut imported)?;
-        }
-    }
-    append(&mut log, &mut group, &mut imported)?;
-    imported.missing = missing(reader.manifest(), &seen);
+    let imported = log_bundle::take(&mut log, reader)?;
     log.transact(|append| append.note(&importing(&imported)))?;
     Ok(imported)
-}
-
-/// Appends some batches; they are durable when this returns.
-fn append(
-    log: &mut LogWriter,
-    group: &mut Vec<VerifiedBatch>,
-    imported: &mut Imported,
-) -> Result<(), BundleCommandError> {
-    if group.is_empty() {
-        return Ok(());
-    }
-    let outcomes = log.transact(|append| {
-        group.iter().map(|batch| append.batch(batch)).collect::<Result<Vec<Outcome>, _>>()
-    })?;
-    group.clear();
-    for outcome in outcomes {
-        match outcome {
-            Outcome::AlreadyHeld { .. } => imported.held += 1,
-            outcome => imported.count(outcome.into()),
-        }
-    }
-    Ok(())
-}
-
-impl Imported {
-    fn count(&mut self, verdict: Verdict) {
-        match verdict {
-            Verdict::Accepted => self.appended += 1,
-            Verdict::Quarantined(reason) => add(&mut self.quarantined, reason),
-            Verdict::RetryLater(reason) => add(&mut self.retry, reason),
-            Verdict::Refused(reason) => add(&mut self.refused, reason),
-        }
-    }
-}
-
-fn add<R: PartialEq>(counts: &mut Vec<(R, u64)>, reason: R) {
-    match counts.iter_mut().find(|(known, _)| *known == reason) {
-        Some((_, count)) => *count += 1,
-        None => counts.push((reason, 1)),
-    }
 }

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use anyhow::bail;
 use barid_core::bundle::MissingRun;
 use barid_core::id::SpaceId;
-use barid_server::admin::bundle::{self, Exported, Imported};
+use barid_server::admin::bundle::{self, Exported};
 use barid_server::config::Config;
 use barid_server::data_dir::DataDir;
+use barid_server::log::bundle::Imported;
 use clap::Args;
 
 use super::say::say;
