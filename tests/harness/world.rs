@@ -22,6 +22,7 @@ mod oracle;
 mod photos;
 pub(crate) mod random;
 mod relay;
+mod sister;
 mod sticks;
 mod template;
 mod watch;
@@ -51,6 +52,7 @@ use oracle::Oracle;
 use photos::Photos;
 use random::Random;
 use relay::Relay;
+use sister::Sister;
 
 /// When every world begins, by its own time.
 const BEGIN_MS: i64 = 1_790_000_000_000;
@@ -137,6 +139,7 @@ pub struct World {
     sticks: Vec<sticks::Stick>,
     oracle: Oracle,
     photos: Option<Photos>,
+    sister: Option<Sister>,
     coverage: Coverage,
     double: Double,
     is_calm: bool,
@@ -181,6 +184,7 @@ pub fn run_of(seed: u64, double: Double, devices: Option<u8>) -> Outcome {
     };
     world.devices.iter().for_each(|device| device.disk.abandon());
     world.relay.disk.abandon();
+    world.sister.iter().for_each(|sister| sister.relay.disk.abandon());
     Outcome { seed, coverage: world.coverage.clone(), trace: world.trace, violation }
 }
 
@@ -216,6 +220,8 @@ impl World {
         };
         let devices = (0..count).map(device).collect();
         let has_restores = random.one_in(2);
+        let sister =
+            sister::has_sister(seed).then(|| Sister::new(seed, &time, folder.path(), &is_observed, &spaces));
         Self {
             random,
             time,
@@ -231,6 +237,7 @@ impl World {
             sticks: Vec::new(),
             oracle: Oracle::default(),
             photos: photos::has_photos(seed).then(|| Photos::new(seed)),
+            sister,
             coverage: Coverage::default(),
             double,
             is_calm: false,
@@ -265,6 +272,8 @@ impl World {
         }
         (0..self.devices.len()).for_each(|device| self.count_disk(device));
         self.count_relays_disk();
+        self.count_sisters_disk();
+        self.coverage.add("worlds with a sister relay", u64::from(self.sister.is_some()));
         self.coverage.add("changes recorded", self.oracle.changes() as u64);
         self.coverage.add("batches acknowledged", self.oracle.acknowledged.len() as u64);
         self.coverage.add("devices", self.devices.len() as u64);
@@ -345,6 +354,7 @@ impl World {
             }
             fault => self.fault(fault - 50)?,
         }
+        self.trade()?;
         let pause_ms = match self.random.below(20) {
             0..=9 => self.random.between(0, 300),
             10..=17 => self.random.between(0, 6_000),
@@ -368,6 +378,7 @@ impl World {
             self.update_program(device)?;
             self.admit(device)?;
         }
+        self.reconcile()?;
         if self.random.one_in(2) {
             self.coverage.count("calms that begin with links nobody knows to be dead");
         } else {

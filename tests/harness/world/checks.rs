@@ -9,7 +9,7 @@ use barid_core::store::Store;
 use barid_server::log::LoggedBatch;
 
 use super::clock::TEN_YEARS_MS;
-use super::relay::Answer;
+use super::relay::{Answer, Relay};
 use super::{Violation, World};
 
 /// Bytes of frames that a link with nothing to say takes, both ways together.
@@ -51,6 +51,8 @@ pub(super) const ERASED: &str = "what is erased never returns";
 pub(super) const MET: &str = "phones that met have nothing more to give each other";
 pub(super) const PHOTO_WHOLE: &str = "what is acknowledged of a photo is whole at the relay";
 pub(super) const PHOTOS_THERE: &str = "at rest every photo of every linked phone is at the relay";
+pub(super) const SISTERS: &str = "relays that gave each other bundles hold the same";
+pub(super) const BROUGHT: &str = "what a bundle brought survives a kill of the relay that took it";
 pub(super) const ENGINE: &str = "the engine never fails";
 pub(super) const LOG: &str = "the log never fails";
 pub(super) const WRITE: &str = "a write succeeds";
@@ -58,7 +60,7 @@ pub(super) const TAKEN: &str = "a sound batch is taken";
 pub(super) const OPENS: &str = "whoever was killed starts again";
 
 /// The invariants, as their checkers call them.
-pub const INVARIANTS: [&str; 32] = [
+pub const INVARIANTS: [&str; 34] = [
     REST,
     DURABLE,
     SENT,
@@ -85,6 +87,8 @@ pub const INVARIANTS: [&str; 32] = [
     MET,
     PHOTO_WHOLE,
     PHOTOS_THERE,
+    SISTERS,
+    BROUGHT,
     ENGINE,
     LOG,
     WRITE,
@@ -236,6 +240,9 @@ pub(super) fn after_calm(world: &mut World) -> Checked {
     world.check(VIEWS, |world| views_equal_a_replay(world, &replay))?;
     world.check(NONSENSE, |world| nonsense_keeps_nothing_back(world, &replay))?;
     world.check(PHOTOS_THERE, |world| world.photos_are_at_the_relay())?;
+    if world.sister.is_some() {
+        world.check(SISTERS, |world| sisters_are_equal(world, &replay))?;
+    }
     if world.random.one_in(6) {
         world.check(ORDER, |world| order_makes_no_difference(world, &replay))?;
     }
@@ -251,7 +258,7 @@ fn order_makes_no_difference(world: &mut World, replay: &Store) -> Checked {
     let other = world.relay.empty_replica(0);
     for space in world.authority.spaces {
         let mut chains: BTreeMap<ChainId, VecDeque<SealedBatch>> = BTreeMap::new();
-        for logged in log_of(world, space)? {
+        for logged in log_of(&world.relay, space)? {
             chains.entry(logged.batch.header().chain()).or_default().push_back(logged.batch);
         }
         let mut offset = 0;
@@ -292,36 +299,68 @@ fn order_makes_no_difference(world: &mut World, replay: &Store) -> Checked {
     Ok(())
 }
 
-fn log_of(world: &World, space: SpaceId) -> Result<Vec<LoggedBatch>, Violation> {
-    let Some(reader) = world.relay.reader() else { return Ok(Vec::new()) };
+fn log_of(relay: &Relay, space: SpaceId) -> Result<Vec<LoggedBatch>, Violation> {
+    let Some(reader) = relay.reader() else { return Ok(Vec::new()) };
     Ok(read(reader.read_after(space, 0, usize::MAX, None))?.batches)
 }
 
-fn logged(world: &World) -> Result<BTreeSet<(SpaceId, BatchId)>, Violation> {
+fn logged(relay: &Relay) -> Result<BTreeSet<(SpaceId, BatchId)>, Violation> {
     let mut logged = BTreeSet::new();
-    for space in world.authority.spaces {
-        logged.extend(log_of(world, space)?.iter().map(|batch| (space, batch.batch.id())));
+    for (space, _) in relay.heads() {
+        logged.extend(log_of(relay, space)?.iter().map(|batch| (space, batch.batch.id())));
     }
     Ok(logged)
 }
 
-fn heights_are_whole(world: &World) -> Checked {
-    for space in world.authority.spaces {
-        let mut ends: BTreeMap<_, (u64, BatchId)> = BTreeMap::new();
-        let mut before = 0;
-        for batch in log_of(world, space)? {
-            let header = batch.batch.header();
-            // What stands no longer leaves its place empty.
-            if batch.offset <= before {
-                return broken(HEIGHTS, format!("offset {} comes after {before}", batch.offset));
-            }
-            before = batch.offset;
-            let end = ends.entry(header.chain()).or_insert((0, BatchId::from_bytes([0; 32])));
-            if header.seq != end.0 + 1 || header.prev != end.1 {
-                return broken(HEIGHTS, format!("batch {} follows batch {} of its chain", header.seq, end.0));
-            }
-            *end = (header.seq, batch.batch.id());
+/// What a relay has, in its log or in quarantine.
+pub(super) fn held(relay: &Relay) -> Result<BTreeSet<(SpaceId, BatchId)>, Violation> {
+    let mut held = logged(relay)?;
+    for (space, _) in relay.heads() {
+        if let Some(reader) = relay.reader() {
+            held.extend(read(reader.quarantined(space))?.into_iter().map(|batch| (space, batch.id)));
         }
+    }
+    Ok(held)
+}
+
+/// The sister relay is given what the other has: then both have the same batches, and so the same rows.
+fn sisters_are_equal(world: &mut World, replay: &Store) -> Checked {
+    let here = logged(&world.relay)?;
+    let Some(sister) = world.bring_sister_up_to_date()? else { return Ok(()) };
+    let there = logged(sister)?;
+    if here != there {
+        let (lacks, more) = (here.difference(&there).count(), there.difference(&here).count());
+        return broken(SISTERS, format!("the sister lacks {lacks} batches and has {more} others"));
+    }
+    let rows = sister.replay(0).map_err(|found| Violation::new(SISTERS, found))?;
+    for (space, _) in sister.heads() {
+        chains_are_whole(sister, space)?;
+        if read(rows.digest(space))? != read(replay.digest(space))? {
+            return broken(SISTERS, "the rows differ");
+        }
+    }
+    Ok(())
+}
+
+fn heights_are_whole(world: &World) -> Checked {
+    world.authority.spaces.iter().try_for_each(|space| chains_are_whole(&world.relay, *space))
+}
+
+fn chains_are_whole(relay: &Relay, space: SpaceId) -> Checked {
+    let mut ends: BTreeMap<_, (u64, BatchId)> = BTreeMap::new();
+    let mut before = 0;
+    for batch in log_of(relay, space)? {
+        let header = batch.batch.header();
+        // What stands no longer leaves its place empty.
+        if batch.offset <= before {
+            return broken(HEIGHTS, format!("offset {} comes after {before}", batch.offset));
+        }
+        before = batch.offset;
+        let end = ends.entry(header.chain()).or_insert((0, BatchId::from_bytes([0; 32])));
+        if header.seq != end.0 + 1 || header.prev != end.1 {
+            return broken(HEIGHTS, format!("batch {} follows batch {} of its chain", header.seq, end.0));
+        }
+        *end = (header.seq, batch.batch.id());
     }
     Ok(())
 }
@@ -334,7 +373,7 @@ fn nothing_acknowledged_is_lost(world: &World) -> Checked {
 /// came later, cuts before it, or where its author was set back with its token and wrote another batch
 /// in the same place before it heard of it.
 fn stand_or_fell(world: &World, checker: &'static str, batches: &BTreeSet<(SpaceId, BatchId)>) -> Checked {
-    let logged = logged(world)?;
+    let logged = logged(&world.relay)?;
     for (space, batch) in batches.difference(&logged) {
         let held = read(world.relay.reader().map_or(Ok(Vec::new()), |reader| reader.quarantined(*space)))?;
         let fell = held.iter().find(|held| held.id == *batch);
@@ -447,7 +486,7 @@ pub(super) fn one_writer(world: &mut World, batch: &SealedBatch) -> Checked {
 /// No batch of a revoked phone is served beyond its cut, unless it was adopted.
 fn nothing_stands_beyond_a_cut(world: &mut World) -> Checked {
     for space in world.authority.spaces {
-        for logged in log_of(world, space)? {
+        for logged in log_of(&world.relay, space)? {
             stands(world, &logged.batch)?;
         }
     }
@@ -478,14 +517,8 @@ pub(super) fn revoked_links_are_cut(world: &World, number: usize) -> Checked {
 
 /// What the relay said it keeps is in its quarantine, or in its log by now.
 fn quarantine_is_kept(world: &mut World) -> Checked {
-    let logged = logged(world)?;
-    let mut held = BTreeSet::new();
-    for space in world.authority.spaces {
-        if let Some(reader) = world.relay.reader() {
-            held.extend(read(reader.quarantined(space))?.into_iter().map(|batch| (space, batch.id)));
-        }
-    }
-    match world.oracle.quarantined.iter().find(|batch| !held.contains(batch) && !logged.contains(batch)) {
+    let held = held(&world.relay)?;
+    match world.oracle.quarantined.difference(&held).next() {
         None => Ok(()),
         Some((_, batch)) => broken(KEPT, format!("{batch} is gone")),
     }
@@ -494,7 +527,7 @@ fn quarantine_is_kept(world: &mut World) -> Checked {
 /// What an administrator adopted is in the log, once its author has linked: what was discarded before it
 /// is asked for again, which an author that is gone, or was set back, cannot answer.
 pub(super) fn what_is_adopted_stands(world: &World) -> Checked {
-    let logged = logged(world)?;
+    let logged = logged(&world.relay)?;
     for ((space, batch), device) in &world.oracle.adopted {
         let is_whole = !world.oracle.discarded.contains(&(*space, *device));
         if (is_whole || !world.oracle.forgetful.contains(device)) && !logged.contains(&(*space, *batch)) {

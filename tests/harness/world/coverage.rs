@@ -32,7 +32,9 @@ const WORK: &[&str] = &[
     "alerts raised",
     "bundles read by a phone",
     "bundles read by the relay",
+    "bundles read by the sister relay",
     "bundles written",
+    "bundles written by a relay",
     "batches acknowledged",
     "changes recorded",
     "commits of the log",
@@ -60,6 +62,7 @@ const WORK: &[&str] = &[
     "views brought up to date in the storm",
     "worlds of more than 14 devices",
     "worlds of more than 50 devices",
+    "worlds with a sister relay",
 ];
 
 const FAULTS: &[&str] = &[
@@ -101,6 +104,8 @@ const FAULTS: &[&str] = &[
     "relay killed while it took in control records",
     "relay restored from an older copy, under a new log id",
     "relay's folder replaced by an older copy, under its old log id",
+    "sister relay killed",
+    "sister relay's folder replaced by an older copy",
     "starts of the relay that its disk failed",
     "unsynced sectors lost in a power cut",
     "unsynced sectors torn in a power cut",

@@ -40,11 +40,13 @@ pub enum Double {
     PhonesForgetSyncs,
     /// An attachment is acknowledged when a part of it is there.
     PhotoAckedEarly,
+    /// What a relay writes into bundles is the control batches alone.
+    BundlesWithoutEntries,
 }
 
 impl Double {
     /// Every wrong one.
-    pub const WRONG: [Self; 17] = [
+    pub const WRONG: [Self; 18] = [
         Self::AckBeforeCommit,
         Self::NeverAppended,
         Self::CursorOffByOne,
@@ -62,5 +64,6 @@ impl Double {
         Self::RelayForgetsSyncs,
         Self::PhonesForgetSyncs,
         Self::PhotoAckedEarly,
+        Self::BundlesWithoutEntries,
     ];
 }

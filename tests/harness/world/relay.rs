@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use barid_core::batch::{BatchKind, Lane, SealedBatch};
+use barid_core::bundle::BundleReader;
 use barid_core::clock::Timestamp;
 use barid_core::control::{Membership, Verdict};
 use barid_core::id::{BatchId, DeviceId, Incarnation, SpaceId};
@@ -15,6 +16,7 @@ use barid_core::protocol::{
     CloseCode, CursorClaim, Logged, OpenedSpace, RelayInput, RelaySession, RelaySessionConfig,
 };
 use barid_core::store::{Store, StoreConfig};
+use barid_server::log::bundle::{self, Imported};
 use barid_server::log::reader::LogReader;
 use barid_server::log::writer::LogWriter;
 use barid_server::log::{LogError, LoggedBatch, Outcome, VerifiedBatch, verify};
@@ -418,13 +420,37 @@ impl Relay {
         &self.identity
     }
 
-    /// Appends what a bundle brings, as `barid bundle import` does: nobody is answered.
-    pub(crate) fn take_bundle(&mut self, batches: Vec<SealedBatch>) -> Result<(), LogError> {
-        let Some(running) = &mut self.running else { return Ok(()) };
-        let sound: Vec<_> = batches.into_iter().filter_map(|batch| verify(batch).ok()).collect();
-        running
-            .writer
-            .transact(|append| sound.iter().try_for_each(|batch| append.batch(batch).map(|_judged| ())))
+    /// Takes a bundle in, as `barid import` does: nobody is answered. Nothing if it is for nobody here, or
+    /// not even begins as one.
+    pub(crate) fn take_bundle(&mut self, bytes: &[u8]) -> Result<Option<Imported>, LogError> {
+        let Some(running) = &mut self.running else { return Ok(None) };
+        let Ok(reader) = BundleReader::open(bytes, &self.identity) else { return Ok(None) };
+        bundle::take(&mut running.writer, reader).map(Some)
+    }
+
+    /// The spaces of which a phone may have something, and whether all of each.
+    pub(crate) fn due(&self, recipient: DeviceId) -> Vec<(SpaceId, bool)> {
+        self.running
+            .as_ref()
+            .map(|running| bundle::due(&running.writer.state(), recipient))
+            .unwrap_or_default()
+    }
+
+    /// Writes a bundle, as `barid export` does.
+    pub(crate) fn give(
+        &self,
+        recipient: DeviceId,
+        spaces: &[(SpaceId, bool)],
+        random: [u8; 40],
+    ) -> Result<Vec<u8>, String> {
+        let reader = self.reader().ok_or("the relay is down")?;
+        let is_short = self.double == Double::BundlesWithoutEntries;
+        let spaces: Vec<_> = spaces.iter().map(|(space, full)| (*space, *full && !is_short)).collect();
+        let mut bytes = Vec::new();
+        bundle::manifest(reader, &spaces, self.clock.now())
+            .and_then(|(manifest, _)| bundle::give(reader, &spaces, recipient, &manifest, random, &mut bytes))
+            .map_err(|error| format!("writing a bundle: {error:?}"))?;
+        Ok(bytes)
     }
 
     /// Every space's newest offset, as the writer knows it.

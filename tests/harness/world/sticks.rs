@@ -8,23 +8,18 @@ use barid_core::bundle::{
 use barid_core::exchange::Cancel;
 use barid_core::id::DeviceId;
 use barid_core::identity::Identity;
+use barid_server::log::bundle::Imported;
 
+use super::sister::Node;
 use super::{Violation, World, checks};
 
 /// Sticks that lie about; of more the oldest is lost.
 const STICKS_MAX: usize = 8;
 
-/// Whom a bundle is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Recipient {
-    Relay,
-    Device(usize),
-}
-
 /// A bundle on its way.
 #[derive(Debug, Clone)]
 pub(super) struct Stick {
-    recipient: Recipient,
+    to: Node,
     bytes: Vec<u8>,
 }
 
@@ -52,28 +47,43 @@ impl World {
             }
             _ => {}
         }
-        match stick.recipient {
-            Recipient::Relay => self.relay_reads(&stick.bytes),
-            Recipient::Device(number) => self.phone_reads(number, &stick.bytes),
-        }
+        self.comes_to(stick.to, &stick.bytes)
     }
 
     fn write_stick(&mut self, number: usize) -> Result<(), Violation> {
-        let Some(store) = self.devices[number].store.clone() else { return Ok(()) };
+        if self.devices[number].store.is_none() {
+            return Ok(());
+        }
         let other = self.random.below(self.devices.len());
         let is_for_relay = other == number || self.random.one_in(3);
-        let recipient = if is_for_relay { Recipient::Relay } else { Recipient::Device(other) };
+        let to = if is_for_relay { Node::Relay } else { Node::Device(other) };
         let scope = match self.random.one_in(2) {
             true => BundleScope::NotAtRelay,
             false => BundleScope::Everything,
         };
+        let Some(bytes) = self.phone_writes(number, to, &scope)? else { return Ok(()) };
+        self.sticks.push(Stick { to, bytes });
+        if self.sticks.len() > STICKS_MAX {
+            self.sticks.remove(0);
+        }
+        Ok(())
+    }
+
+    /// A phone writes a bundle, if it runs and its disk lets it.
+    pub(super) fn phone_writes(
+        &mut self,
+        number: usize,
+        to: Node,
+        scope: &BundleScope,
+    ) -> Result<Option<Vec<u8>>, Violation> {
+        let Some(store) = self.devices[number].store.clone() else { return Ok(None) };
         let (device, mut bytes) = (&self.devices[number], Vec::new());
         device.disk.take_has_failed();
         let request = BundleRequest {
-            recipient: self.key_of(recipient),
-            is_relay: is_for_relay,
+            recipient: self.key_of(to),
+            is_relay: !matches!(to, Node::Device(_)),
             spaces: &device.spaces,
-            scope: &scope,
+            scope,
             now: device.clock.now(),
         };
         let written = export(&store, request, &mut bytes, &Cancel::new(), |_, _| {});
@@ -81,12 +91,12 @@ impl World {
         if self.devices[number].is_dying() {
             self.coverage.count("devices killed while they wrote or read a bundle");
             self.kill_device(number);
-            return Ok(());
+            return Ok(None);
         }
         if let Err(error) = written {
             let is_excused = self.devices[number].disk.take_has_failed();
             return if is_excused {
-                Ok(())
+                Ok(None)
             } else {
                 Err(Violation::new(checks::ENGINE, format!("{error:?}")))
             };
@@ -97,30 +107,27 @@ impl World {
         }
         // What is in it has left the phone.
         let key = self.devices[number].identity.device();
-        let (batches, _) = self.read_whole(recipient, &bytes);
-        for batch in batches.iter().filter(|batch| batch.header().device == key) {
+        for batch in self.read_whole(to, &bytes).iter().filter(|batch| batch.header().device == key) {
             checks::one_writer(self, batch)?;
         }
         self.coverage.count("bundles written");
-        self.sticks.push(Stick { recipient, bytes });
-        if self.sticks.len() > STICKS_MAX {
-            self.sticks.remove(0);
-        }
-        Ok(())
+        Ok(Some(bytes))
     }
 
-    fn key_of(&self, recipient: Recipient) -> DeviceId {
-        match recipient {
-            Recipient::Relay => self.relay.key(),
-            Recipient::Device(number) => self.devices[number].identity.device(),
+    pub(super) fn key_of(&self, node: Node) -> DeviceId {
+        match node {
+            Node::Relay => self.relay.key(),
+            Node::Sister => self.sister_key(),
+            Node::Device(number) => self.devices[number].identity.device(),
         }
     }
 
-    /// The batches of a bundle up to where it is torn, and what is wrong with it.
-    fn read_whole(&self, recipient: Recipient, bytes: &[u8]) -> (Vec<SealedBatch>, Option<BundleError>) {
-        let identity: &Identity = match recipient {
-            Recipient::Relay => self.relay.identity(),
-            Recipient::Device(number) => &self.devices[number].identity,
+    /// The batches of a bundle.
+    fn read_whole(&self, to: Node, bytes: &[u8]) -> Vec<SealedBatch> {
+        let identity: &Identity = match (to, &self.sister) {
+            (Node::Device(number), _) => &self.devices[number].identity,
+            (Node::Sister, Some(sister)) => sister.relay.identity(),
+            (Node::Relay | Node::Sister, _) => self.relay.identity(),
         };
         let mut batches = Vec::new();
         let mut read = || -> Result<(), BundleError> {
@@ -132,29 +139,30 @@ impl World {
             }
             Ok(())
         };
-        let damage = read().err();
-        (batches, damage)
+        read().expect("it was just written");
+        batches
     }
 
-    fn relay_reads(&mut self, bytes: &[u8]) -> Result<(), Violation> {
+    pub(super) fn relay_reads(&mut self, bytes: &[u8]) -> Result<(), Violation> {
         if !self.relay.is_up() {
             return Ok(());
         }
-        let (batches, damage) = self.read_whole(Recipient::Relay, bytes);
         self.relay.disk.take_has_failed();
-        let taken = self.relay.take_bundle(batches);
+        let taken = self.relay.take_bundle(bytes);
         if self.relay.disk.is_dead() {
             self.coverage.count("relay killed while it read or wrote");
             self.kill_relay();
             return Ok(());
         }
-        self.or_failed(taken, ())?;
+        let is_harmed = |taken: &Option<Imported>| taken.as_ref().is_none_or(|taken| taken.damage.is_some());
+        let is_harmed = taken.as_ref().is_ok_and(is_harmed);
+        self.or_failed(taken.map(drop), ())?;
         self.coverage.count("bundles read by the relay");
-        self.coverage.add("bundles read up to where they were harmed", u64::from(damage.is_some()));
+        self.coverage.add("bundles read up to where they were harmed", u64::from(is_harmed));
         self.tell_news()
     }
 
-    fn phone_reads(&mut self, number: usize, bytes: &[u8]) -> Result<(), Violation> {
+    pub(super) fn phone_reads(&mut self, number: usize, bytes: &[u8]) -> Result<(), Violation> {
         let Some(store) = self.devices[number].store.clone() else { return Ok(()) };
         let device = &self.devices[number];
         device.disk.take_has_failed();
