@@ -61,6 +61,7 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
@@ -113,6 +114,9 @@ struct Inner {
     /// Who belongs to each space, as of the last commit.
     memberships: RwLock<BTreeMap<SpaceId, Arc<Membership>>>,
     bodies: Mutex<BodyCache>,
+    /// Transactions committed since this was opened: what was counted is right until there is another.
+    commits: AtomicU64,
+    unsent: Mutex<Option<space::CountedUnsent>>,
     observers: Observers,
     attachments: Attachments,
     config: StoreConfig,
@@ -204,6 +208,8 @@ impl Store {
                 readers: Mutex::default(),
                 memberships: RwLock::new(begun.memberships),
                 bodies: Mutex::default(),
+                commits: AtomicU64::new(0),
+                unsent: Mutex::default(),
                 observers: Observers::default(),
                 attachments: Attachments::default(),
                 config,
@@ -357,6 +363,7 @@ impl Inner {
         }) {
             Ok(value) => {
                 *revision += 1;
+                self.commits.fetch_add(1, Ordering::Release);
                 if has_erased {
                     erase::empty_log(connection);
                 }

@@ -4,6 +4,8 @@
 //! the seed must go with it, and the body is rewritten (form 1): every entry that is left carries
 //! its own salt, every erased one is its hash. Both forms have the same hash.
 
+mod context;
+
 use std::io;
 use std::sync::LazyLock;
 
@@ -18,7 +20,6 @@ const FORM_SEED: u8 = 0;
 const FORM_SALTS: u8 = 1;
 const ERASED: u8 = 0;
 const PRESENT: u8 = 1;
-const ZSTD_LEVEL: i32 = 3;
 
 /// Bytes of a sealed body before its first entry: the form and the seed.
 pub const BODY_HEAD_LEN: usize = 17;
@@ -181,13 +182,13 @@ fn read_entry<'a>(
 
 /// The stored form of a raw body: compressed if that is smaller.
 pub(super) fn compress(raw: Vec<u8>) -> io::Result<(BodyEncoding, Vec<u8>)> {
-    let compressed = zstd::bulk::compress(&raw, ZSTD_LEVEL)?;
+    let compressed = context::compress(&raw)?;
     Ok(if compressed.len() < raw.len() { (BodyEncoding::Zstd, compressed) } else { (BodyEncoding::Raw, raw) })
 }
 
 /// The stored form of a rewritten body, in the encoding that its header has signed.
 pub(super) fn compress_as(encoding: BodyEncoding, raw: Vec<u8>) -> io::Result<Vec<u8>> {
-    if encoding == BodyEncoding::Raw { Ok(raw) } else { zstd::bulk::compress(&raw, ZSTD_LEVEL) }
+    if encoding == BodyEncoding::Raw { Ok(raw) } else { context::compress(&raw) }
 }
 
 /// Decompresses one frame, never into more memory than the header's claim allows. The buffer
@@ -200,7 +201,7 @@ pub(super) fn decompress(stored: &[u8], header: &Header) -> Result<Vec<u8>, Batc
     if frame_len != stored.len() || raw_len > raw_len_max(header) {
         return Err(failed);
     }
-    let raw = zstd::bulk::decompress(stored, raw_len).map_err(|_| failed)?;
+    let raw = context::decompress(stored, raw_len).map_err(|_| failed)?;
     if raw.len() == raw_len { Ok(raw) } else { Err(failed) }
 }
 

@@ -1,7 +1,8 @@
 //! Spaces: which were joined, how far their logs are held, who belongs to them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row, Transaction};
 
@@ -275,12 +276,18 @@ impl Store {
         })
     }
 
-    /// Records with changes that the relay is not known to hold. Costs as much as is unsent.
+    /// Records with changes that the relay is not known to hold. Costs as much as is unsent, the first
+    /// time after each commit.
     pub fn unsent_records(&self) -> Result<u64, StoreError> {
-        let sql = format!("SELECT {UNSENT_RECORDS}");
-        self.inner.read(|connection| {
-            Ok(connection.prepare_cached(&sql)?.query_row([], |row| row.get::<_, i64>(0))?.unsigned_abs())
-        })
+        let commit = self.inner.commits.load(Ordering::Acquire);
+        let mut counted = self.inner.unsent.lock().unwrap_or_else(PoisonError::into_inner);
+        // Beside another process that writes nobody here knows of its commits.
+        if let Some(known) = counted.filter(|known| known.commit == commit && !self.inner.is_read_only) {
+            return Ok(known.records);
+        }
+        let records = self.inner.read(count_unsent)?;
+        *counted = Some(CountedUnsent { commit, records });
+        Ok(records)
     }
 
     /// How much is held, and how much of it is still to be sent. Costs as much as is held.
@@ -322,6 +329,18 @@ impl Store {
             })?)
         })
     }
+}
+
+/// How much was unsent by so many commits, or a few more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CountedUnsent {
+    commit: u64,
+    records: u64,
+}
+
+fn count_unsent(connection: &Connection) -> Result<u64, StoreError> {
+    let mut statement = connection.prepare_cached(&format!("SELECT {UNSENT_RECORDS}"))?;
+    Ok(statement.query_row([], |row| row.get::<_, i64>(0))?.unsigned_abs())
 }
 
 /// A record counts once, whether its changes are pending or sealed.

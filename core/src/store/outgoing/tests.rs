@@ -158,6 +158,24 @@ fn a_record_is_delivered_when_each_of_its_changes_is_acknowledged() {
 }
 
 #[test]
+fn what_is_unsent_is_counted_anew_after_every_commit() {
+    let world = World::new();
+    let store = world.stranger(1);
+    let unsent = || (store.unsent_records().unwrap(), store.unsent_records().unwrap());
+    assert_eq!(unsent(), (0, 0));
+    let id = put(&store, world.space, "event", "one");
+    assert_eq!(unsent(), (1, 1));
+    store.write(|w| w.patch(world.space, "event", id, sets("note", "two"))).unwrap();
+    assert_eq!(unsent(), (1, 1));
+    put(&store, world.space, "event", "three");
+    assert_eq!(unsent(), (2, 2));
+    let (batches, _) = store.outgoing(&[], &[], BUDGET).unwrap();
+    assert_eq!(unsent(), (2, 2));
+    store.acknowledge(&batches.iter().map(SealedBatch::id).collect::<Vec<_>>()).unwrap();
+    assert_eq!(unsent(), (0, 0));
+}
+
+#[test]
 fn positions_name_what_the_relay_acknowledged_without_a_gap() {
     let world = World::new();
     let store = world.stranger(1);
