@@ -1,6 +1,8 @@
 //! Damaged databases: whatever is left of a file and its log, bringing it back ends, and with a reason
 //! or a report.
 
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +26,7 @@ pub(super) struct Recovery {
 
 /// Inputs that are brought back into one store before a new one is begun: to make one costs more than
 /// to bring back, and bringing back again what is there is one of its promises.
-const INPUTS_A_STORE: u32 = 32;
+const INPUTS_A_STORE: u32 = 128;
 
 impl Recovery {
     pub(super) fn new() -> Self {
@@ -38,28 +40,49 @@ impl Recovery {
         self.folder.path().join("damaged.db")
     }
 
-    /// A store with records, sealed and not, and another's batch; while it is open its log is there too.
-    fn made(&self, is_open: bool) -> Vec<u8> {
-        let path = self.folder.path().join(format!("made-{is_open}.db"));
-        let store = Store::open(StoreConfig::device(&path, self.identity.clone())).unwrap();
+    /// A store with records, sealed and not, and another's batch. While it is open, what was written last is
+    /// in its log; of a phone's first days the log has everything.
+    fn made(&self, end: End) -> Vec<u8> {
+        let path = self.folder.path().join(format!("made-{end:?}.db"));
+        let open = || Store::open(StoreConfig::device(&path, self.identity.clone())).unwrap();
+        let mut store = open();
         let space = SpaceId::from_bytes([3; 32]);
         store.join_space(space).unwrap();
         for number in 0..4 {
             store.write(|group| group.put(space, event::NAME, None, event_fields(number))).unwrap();
         }
         store.outgoing(&[], &[], usize::MAX).unwrap();
+        if end == End::Reopened {
+            drop(store);
+            store = open();
+        }
         store.write(|group| group.put(space, event::NAME, None, event_fields(9))).unwrap();
         let other = Identity::from_seed([6; 32]);
         let mut chain = Chain::new(&other, 1, space, Lane::Normal);
         let batch = barid_core::batch::SealedBatch::parse(chain.next(&[vec![200, 1]])).unwrap();
         store.ingest(space, &[(1, batch)], None).unwrap();
-        let log = format!("{}-wal", path.display());
-        if is_open {
-            return input(&std::fs::read(&path).unwrap(), &std::fs::read(log).unwrap());
+        if end == End::Closed {
+            drop(store);
+            return input(&std::fs::read(&path).unwrap(), &[]);
         }
-        drop(store);
-        input(&std::fs::read(&path).unwrap(), &[])
+        let log = format!("{}-wal", path.display());
+        input(&std::fs::read(&path).unwrap(), &std::fs::read(log).unwrap())
     }
+}
+
+/// How far a store has come when its files are copied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    New,
+    Reopened,
+    Closed,
+}
+
+/// Writes a file in the place of the one before, whose memory is taken over.
+fn write_over(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)
 }
 
 fn input(database: &[u8], log: &[u8]) -> Vec<u8> {
@@ -76,7 +99,7 @@ impl Target for Recovery {
     }
 
     fn seeds(&self) -> Vec<Vec<u8>> {
-        vec![self.made(false), self.made(true)]
+        [End::Reopened, End::Closed, End::New].map(|end| self.made(end)).into()
     }
 
     fn words(&self) -> Vec<Vec<u8>> {
@@ -97,12 +120,12 @@ impl Target for Recovery {
     fn run(&mut self, input: &[u8]) -> u64 {
         let (len, rest) = input.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
         let (database, log) = rest.split_at(rest.len().min(u32::from_be_bytes(*len) as usize));
-        std::fs::write(self.path(), database).unwrap();
+        write_over(&self.path(), database).unwrap();
         let beside = format!("{}-wal", self.path().display());
         if log.is_empty() {
             std::fs::remove_file(beside).ok();
         } else {
-            std::fs::write(beside, log).unwrap();
+            write_over(Path::new(&beside), log).unwrap();
         }
         let (into, inputs) =
             self.into.take().filter(|(_, inputs)| *inputs < INPUTS_A_STORE).unwrap_or_else(|| {
