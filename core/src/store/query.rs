@@ -141,11 +141,39 @@ impl FromStr for PageToken {
     }
 }
 
-/// A condition on rows of `record r`, and what it compares with.
+/// Rows that a tree is asked for before it is said that it has many.
+const FEW_MAX: i64 = 4_096;
+/// To look at one row costs as much as to pass over so many in the index by time.
+const PASSED_A_LOOK: i64 = 32;
+
+/// Conditions on rows of `record r`, and what they compare with.
 #[derive(Default)]
 struct Filter {
     sql: String,
     values: Vec<Sql>,
+    trees: Vec<Tree>,
+}
+
+/// What the tree of places or of words finds: rows, by their number.
+struct Tree {
+    sql: String,
+    values: Vec<Sql>,
+}
+
+/// How the rows are come by that a filter is asked about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By whatever index, which is the one by time.
+    Index,
+    /// One of the trees finds few: each of those is looked at.
+    Tree(usize),
+}
+
+impl Way {
+    /// What keeps SQLite from taking a condition for a way.
+    fn mark(self, is_way: bool) -> &'static str {
+        if self == Self::Index || is_way { "" } else { "+" }
+    }
 }
 
 impl Filter {
@@ -185,23 +213,54 @@ impl Filter {
             filter.within(bbox);
         }
         if let Some(expression) = query.text.as_deref().and_then(search::match_expression) {
-            let condition = "r.id IN (SELECT rowid FROM record_text WHERE record_text MATCH ?)";
-            filter.and(condition, [expression.into()]);
+            let sql = "SELECT rowid FROM record_text WHERE record_text MATCH ?".to_owned();
+            filter.trees.push(Tree { sql, values: vec![expression.into()] });
         }
         filter
+    }
+
+    /// The best way to what passes the filter, if it is gone so many times.
+    fn way(&self, connection: &Connection, times: usize) -> Result<Way, StoreError> {
+        if self.trees.is_empty() {
+            return Ok(Way::Index);
+        }
+        let newest: i64 = connection
+            .prepare_cached("SELECT coalesce(max(id), 0) FROM record")?
+            .query_row([], |row| row.get(0))?;
+        let (mut best, mut few) =
+            (Way::Index, (newest / PASSED_A_LOOK / times.max(1) as i64).clamp(16, FEW_MAX));
+        for (place, tree) in self.trees.iter().enumerate() {
+            let sql = format!("SELECT count(*) FROM ({} LIMIT ?)", tree.sql);
+            let values = tree.values.iter().cloned().chain([(few + 1).into()]);
+            let found: i64 =
+                connection.prepare_cached(&sql)?.query_row(params_from_iter(values), |row| row.get(0))?;
+            if found <= few {
+                (best, few) = (Way::Tree(place), found);
+            }
+        }
+        Ok(best)
+    }
+
+    /// Everything that is asked for, in SQL.
+    fn by(&self, way: Way) -> (String, Vec<Sql>) {
+        let (mut sql, mut values) = (self.sql.clone(), self.values.clone());
+        for (place, tree) in self.trees.iter().enumerate() {
+            let mark = way.mark(way == Way::Tree(place));
+            sql.push_str(&format!(" AND {mark}r.id IN ({})", tree.sql));
+            values.extend(tree.values.iter().cloned());
+        }
+        (sql, values)
     }
 
     /// The tree of places has 32 bits and rounds outwards, so the row has the last word.
     fn within(&mut self, [lat_min, lon_min, lat_max, lon_max]: [f64; 4]) {
         let degrees = [lat_min, lat_max, lon_min, lon_max].map(Sql::from);
         let lon_rule = if lon_min <= lon_max { "AND" } else { "OR" };
-        self.and(
-            &format!(
-                "r.id IN (SELECT id FROM record_place
-                    WHERE lat_max >= ? AND lat_min <= ? AND (lon_max >= ? {lon_rule} lon_min <= ?))"
-            ),
-            degrees.clone(),
+        let sql = format!(
+            "SELECT id FROM record_place
+                WHERE lat_max >= ? AND lat_min <= ? AND (lon_max >= ? {lon_rule} lon_min <= ?)"
         );
+        self.trees.push(Tree { sql, values: degrees.to_vec() });
         self.and(&format!("r.lat >= ? AND r.lat <= ? AND (r.lon >= ? {lon_rule} r.lon <= ?)"), degrees);
     }
 }
@@ -229,10 +288,12 @@ impl Store {
         let limit = query.limit.clamp(1, LIMIT_MAX);
         self.inner.read(|connection| {
             let filter = Filter::new(query);
+            let partitions = partitions(connection, query)?;
+            let way = filter.way(connection, partitions.len())?;
             let mut found = Vec::new();
             // Within one space and kind the index has the order; nothing is sorted but what is found.
-            for (number, space, kind) in partitions(connection, query)? {
-                find_in(connection, query, &filter, (number, space, &kind), limit + 1, &mut found)?;
+            for (number, space, kind) in partitions {
+                find_in(connection, query, (&filter, way), (number, space, &kind), limit + 1, &mut found)?;
             }
             found.sort_by(|a, b| {
                 let key = |f: &Found| (Reverse(f.time), f.id, f.space);
@@ -258,20 +319,23 @@ impl Store {
     pub fn count(&self, query: &Query) -> Result<u64, StoreError> {
         self.inner.read(|connection| {
             let mut filter = Filter::new(query);
+            let way = filter.way(connection, 1)?;
+            let mark = way.mark(false);
             match query.space {
                 Some(space) => {
-                    let condition = "r.space = (SELECT id FROM space WHERE space = ?)";
-                    filter.and(condition, [space.as_bytes().to_vec().into()]);
+                    let condition = format!("{mark}r.space = (SELECT id FROM space WHERE space = ?)");
+                    filter.and(&condition, [space.as_bytes().to_vec().into()]);
                 }
                 // Says nothing, and lets the index by space and kind be used.
-                None => filter.and("r.space IN (SELECT id FROM space)", []),
+                None => filter.and(&format!("{mark}r.space IN (SELECT id FROM space)"), []),
             }
             if let Some(kind) = &query.kind {
-                filter.and("r.kind = ?", [kind.clone().into()]);
+                filter.and(&format!("{mark}r.kind = ?"), [kind.clone().into()]);
             }
-            let sql = format!("SELECT count(*) FROM record r WHERE TRUE{}", filter.sql);
+            let (conditions, values) = filter.by(way);
+            let sql = format!("SELECT count(*) FROM record r WHERE TRUE{conditions}");
             let mut statement = connection.prepare_cached(&sql)?;
-            let count: i64 = statement.query_row(params_from_iter(filter.values), |row| row.get(0))?;
+            let count: i64 = statement.query_row(params_from_iter(values), |row| row.get(0))?;
             Ok(count as u64)
         })
     }
@@ -314,15 +378,17 @@ fn kinds(connection: &Connection, space: i64) -> Result<Vec<String>, StoreError>
 fn find_in(
     connection: &Connection,
     query: &Query,
-    filter: &Filter,
+    (filter, way): (&Filter, Way),
     (number, space, kind): (i64, SpaceId, &str),
     limit: usize,
     found: &mut Vec<Found>,
 ) -> Result<(), StoreError> {
-    let mut sql =
-        format!("SELECT r.id, r.time, r.record FROM record r WHERE r.space = ? AND r.kind = ?{}", filter.sql);
+    let (mark, (conditions, compared)) = (way.mark(false), filter.by(way));
+    let mut sql = format!(
+        "SELECT r.id, r.time, r.record FROM record r WHERE {mark}r.space = ? AND {mark}r.kind = ?{conditions}"
+    );
     let mut values = vec![Sql::from(number), Sql::from(kind.to_owned())];
-    values.extend(filter.values.iter().cloned());
+    values.extend(compared);
     if let Some(after) = &query.after {
         // Of one time and id, the places of space and kind decide what was on the page before.
         let passed = (space, kind) <= (after.space, after.kind.as_str());

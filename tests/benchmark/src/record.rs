@@ -2,12 +2,22 @@
 //!
 //! A record is made from a mulberry32 stream of its own, so any of them can be made without the ones
 //! before it; and the sum of many is one digest, in whatever order they are read back.
+//!
+//! Ids and times are random there. With `BARID_RECORDS=in-order` both rise from record to record, as in an
+//! app that lets its store choose the ids: that is another workload, for our own driver alone (`--own`).
 
+use std::sync::LazyLock;
+
+use barid_core::clock::Timestamp;
 use barid_core::id::RecordId;
 use serde_json::{Value as Json, json};
 use sha2::{Digest as _, Sha256};
 
 const SEED: u32 = 0x5eed_1234;
+/// The earliest time of a record, in seconds since the epoch.
+const BEGIN_S: i64 = 1_767_225_600;
+/// Seconds between two records that come in order.
+const PACE_S: i64 = 10;
 const AGENCIES: [&str; 4] = ["GDBG", "CustomsHQ", "CoastGuard", "NatParks"];
 const CATEGORIES: [&str; 6] = ["crossing", "vehicle", "camp", "wildlife", "smuggling", "hazard"];
 const SEVERITIES: [&str; 4] = ["low", "medium", "high", "critical"];
@@ -56,19 +66,30 @@ fn stream(seed: u32) -> impl FnMut() -> u32 {
     }
 }
 
+static IN_ORDER: LazyLock<bool> =
+    LazyLock::new(|| std::env::var_os("BARID_RECORDS").is_some_and(|records| records == "in-order"));
+
 /// The id of record `number` alone.
 pub fn record_id(number: u32) -> RecordId {
-    id_of(&mut stream(seed_of(number)))
+    id_of(number, &mut stream(seed_of(number)))
 }
 
 fn seed_of(number: u32) -> u32 {
     SEED ^ (number + 1).wrapping_mul(0x9e37_79b1)
 }
 
-fn id_of(next: &mut impl FnMut() -> u32) -> RecordId {
+fn time_in_order(number: u32) -> i64 {
+    BEGIN_S + i64::from(number) * PACE_S
+}
+
+fn id_of(number: u32, next: &mut impl FnMut() -> u32) -> RecordId {
     let mut id = [0; 16];
     for part in id.chunks_exact_mut(4) {
         part.copy_from_slice(&next().to_be_bytes());
+    }
+    if *IN_ORDER {
+        let [_, _, _, _, _, _, random @ ..] = id;
+        return RecordId::new(Timestamp::from_millis(time_in_order(number) * 1_000), random);
     }
     id[6] = 0x40 | (id[6] & 0x0f);
     id[8] = 0xa0 | (id[8] & 0x0f);
@@ -78,7 +99,7 @@ fn id_of(next: &mut impl FnMut() -> u32) -> RecordId {
 /// Record `number`.
 pub fn record(number: u32) -> ReferenceRecord {
     let mut next = stream(seed_of(number));
-    let id = id_of(&mut next);
+    let id = id_of(number, &mut next);
     let patrol = next() % 500;
     let mut one_of = |list: &[&'static str]| list[next() as usize % list.len()];
     let (agency, category) = (one_of(&AGENCIES), one_of(&CATEGORIES));
@@ -87,7 +108,8 @@ pub fn record(number: u32) -> ReferenceRecord {
     let lat_millionths = 29_000_000 + i64::from(next() % 4_000_000);
     let lon_millionths = 35_000_000 + i64::from(next() % 4_000_000);
     let accuracy_m = 3 + i64::from(next() % 40);
-    let observed_at = 1_767_225_600 + i64::from(next() % 20_000_000);
+    let drawn_at = BEGIN_S + i64::from(next() % 20_000_000);
+    let observed_at = if *IN_ORDER { time_in_order(number) } else { drawn_at };
     let tags = (0..3).map(|_| TAGS[next() as usize % TAGS.len()].to_owned()).collect();
     let hash: String = (0..8).map(|_| format!("{:08x}", next())).collect();
     let reporter = next() % 900;

@@ -56,6 +56,54 @@ fn a_box_finds_what_is_in_it_and_nothing_beside() {
 }
 
 #[test]
+fn whichever_way_a_query_takes_it_finds_the_same() {
+    let world = World::new();
+    let store = world.stranger(1);
+    // Every twentieth is in the south, every second speaks of tracks.
+    let is_south = |n: i64| n % 20 == 0;
+    let has_tracks = |n: i64| n % 2 == 0;
+    for group in 0..8 {
+        let put = |n: i64| {
+            let title = if has_tracks(n) { format!("tracks {n}") } else { format!("nothing {n}") };
+            at(&title, n, if is_south(n) { 21.0 } else { 29.0 }, 12.0 + n as f64 / 1_000.0)
+        };
+        store
+            .write(|w| {
+                (0..80).try_for_each(|n| {
+                    let n = group * 80 + n;
+                    w.put(world.space, if n % 3 == 0 { "alert" } else { "event" }, None, put(n)).map(drop)
+                })
+            })
+            .unwrap();
+    }
+    let numbers = |query: Query| {
+        let page = store.query(&query).unwrap();
+        let count = store.count(&query).unwrap();
+        let number = |title: &&str| title.rsplit(' ').next().unwrap().parse().unwrap();
+        let numbers: Vec<i64> = titles(&page).iter().map(number).collect();
+        assert_eq!(count, numbers.len() as u64);
+        numbers
+    };
+    let expected = |wanted: &dyn Fn(i64) -> bool| (0..640).rev().filter(|n| wanted(*n)).collect::<Vec<i64>>();
+    let south = Some([20.0, 11.0, 22.0, 13.0]);
+    let north = Some([28.0, 11.0, 30.0, 13.0]);
+    let tracks = Some("tracks".to_owned());
+    let all = Query { limit: 640, ..Query::default() };
+    let alert = Some("alert".to_owned());
+    assert_eq!(numbers(Query { bbox: south, ..all.clone() }), expected(&is_south));
+    assert_eq!(numbers(Query { bbox: north, ..all.clone() }), expected(&|n| !is_south(n)));
+    assert_eq!(numbers(Query { text: tracks.clone(), ..all.clone() }), expected(&has_tracks));
+    assert_eq!(
+        numbers(Query { bbox: north, text: tracks.clone(), kind: alert.clone(), ..all.clone() }),
+        expected(&|n| !is_south(n) && has_tracks(n) && n % 3 == 0)
+    );
+    assert_eq!(
+        numbers(Query { bbox: south, text: tracks, kind: alert, ..all }),
+        expected(&|n| is_south(n) && has_tracks(n) && n % 3 == 0)
+    );
+}
+
+#[test]
 fn pages_together_are_everything_once_even_where_times_are_equal() {
     let world = World::new();
     let store = world.stranger(1);
