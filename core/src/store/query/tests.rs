@@ -71,7 +71,7 @@ fn whichever_way_a_query_takes_it_finds_the_same() {
             .write(|w| {
                 (0..80).try_for_each(|n| {
                     let n = group * 80 + n;
-                    w.put(world.space, if n % 3 == 0 { "alert" } else { "event" }, None, put(n)).map(drop)
+                    w.put(world.space, "event", None, put(n)).map(drop)
                 })
             })
             .unwrap();
@@ -89,17 +89,17 @@ fn whichever_way_a_query_takes_it_finds_the_same() {
     let north = Some([28.0, 11.0, 30.0, 13.0]);
     let tracks = Some("tracks".to_owned());
     let all = Query { limit: 640, ..Query::default() };
-    let alert = Some("alert".to_owned());
+    let from = Some(Timestamp::from_millis(300));
     assert_eq!(numbers(Query { bbox: south, ..all.clone() }), expected(&is_south));
     assert_eq!(numbers(Query { bbox: north, ..all.clone() }), expected(&|n| !is_south(n)));
     assert_eq!(numbers(Query { text: tracks.clone(), ..all.clone() }), expected(&has_tracks));
     assert_eq!(
-        numbers(Query { bbox: north, text: tracks.clone(), kind: alert.clone(), ..all.clone() }),
-        expected(&|n| !is_south(n) && has_tracks(n) && n % 3 == 0)
+        numbers(Query { bbox: north, text: tracks.clone(), from, ..all.clone() }),
+        expected(&|n| !is_south(n) && has_tracks(n) && n >= 300)
     );
     assert_eq!(
-        numbers(Query { bbox: south, text: tracks, kind: alert, ..all }),
-        expected(&|n| is_south(n) && has_tracks(n) && n % 3 == 0)
+        numbers(Query { bbox: south, text: tracks, from, ..all }),
+        expected(&|n| is_south(n) && has_tracks(n) && n >= 300)
     );
 }
 
