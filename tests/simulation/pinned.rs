@@ -21,4 +21,8 @@ pub(crate) const SEEDS: &[(u64, &str)] = &[
     (508248, "a longer branch that fell at a meeting was not answered with the one that stands"),
     (512427, "of a revoked phone that was set back the harness expected what it had not sent"),
     (520987, "what a phone wrote again because of what it met was given only at the next meeting"),
+    (
+        622964,
+        "what a phone was set back to was an ancestor of others' work, and what it wrote on it stayed unsent",
+    ),
 ];

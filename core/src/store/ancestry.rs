@@ -191,6 +191,9 @@ impl Writing<'_> {
             let place = EntryPlace { batch: row, entry };
             self.insert_held(&target, author.id, Some(&change), true, place, SPARE)?;
             self.settle_owed(number, lane, owed)?;
+            if let Some(record) = row::find_row(self.transaction, number, &owed.kind, owed.record)? {
+                self.give_places(&target, record)?;
+            }
         }
         Ok(Some(batch))
     }

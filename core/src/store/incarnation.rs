@@ -151,10 +151,13 @@ impl Store {
         Ok(())
     }
 
-    /// Spaces in which it is not known yet what of this device's work their log holds.
+    /// Spaces in which it is not known yet what of this device's work their log holds; or was not, when
+    /// something was left an orphan.
     pub fn unsettled_spaces(&self) -> Result<Vec<SpaceId>, StoreError> {
         self.inner.read(|connection| {
-            let sql = "SELECT s.space FROM unsettled u JOIN space s ON s.id = u.space ORDER BY s.id";
+            let sql = "SELECT s.space FROM space s WHERE s.id IN (SELECT space FROM unsettled)
+                OR s.space IN (SELECT p.space FROM orphan o JOIN pending p ON p.id = o.pending)
+                ORDER BY s.id";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([], |row| Ok(SpaceId::from_bytes(row.get(0)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
@@ -235,7 +238,8 @@ impl Writing<'_> {
         Ok(has_orphans)
     }
 
-    /// Whether a record shows an orphan: what is written on top of it must wait with it.
+    /// Whether a record shows an orphan of a space that is not settled: what is written on top of it must
+    /// wait with it.
     pub(super) fn builds_on_orphan(
         &mut self,
         space: SpaceId,
@@ -246,6 +250,7 @@ impl Writing<'_> {
             return Ok(false);
         }
         let sql = "SELECT EXISTS (SELECT 1 FROM pending p JOIN orphan o ON o.pending = p.id
+            JOIN space s ON s.space = p.space JOIN unsettled u ON u.space = s.id
             WHERE p.record = ?1 AND p.kind = ?2 AND p.space = ?3)";
         Ok(self
             .transaction

@@ -11,6 +11,7 @@ use rusqlite::OptionalExtension;
 
 use super::chain::{self, ChainKey};
 use super::error::StoreError;
+use super::ingest::READ;
 use super::merge::{Place, Target};
 use super::{Store, Writing, row, space};
 use crate::batch::{Header, Lane};
@@ -67,8 +68,58 @@ impl Writing<'_> {
             for pending in self.move_changes(&target, row, None)? {
                 self.end_orphan(pending)?;
             }
+            for needed in self.give_places(&target, row)? {
+                self.owe(&target, self.inner.kind(target.kind).lane, needed)?;
+            }
         }
         Ok(())
+    }
+
+    /// Lets orphans of a record be where a batch that stands has them; gives those that none has.
+    pub(super) fn give_places(
+        &mut self,
+        target: &Target<'_>,
+        row: i64,
+    ) -> Result<Vec<ChangeHash>, StoreError> {
+        if !self.has_orphans()? {
+            return Ok(Vec::new());
+        }
+        let mut nowhere = Vec::new();
+        for (pending, hash) in self.orphans_in(row)? {
+            let sql = "DELETE FROM held_entry WHERE (space, kind, record, batch, entry) IN (
+                    SELECT h.space, h.kind, h.record, h.batch, h.entry FROM held_entry h
+                    JOIN batch b ON b.id = h.batch WHERE h.space = ?1 AND h.kind = ?2 AND h.record = ?3
+                        AND h.hash = ?4 AND b.state = ?5 ORDER BY h.ancestor, h.batch, h.entry LIMIT 1)
+                RETURNING batch, entry, ancestor";
+            let record = target.record.as_bytes();
+            let key = (target.space, target.kind, record, hash.as_bytes(), READ);
+            let place: Option<(i64, i64, bool)> = self
+                .transaction
+                .prepare_cached(sql)?
+                .query_row(key, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+                .optional()?;
+            let Some((batch, entry, is_ancestor)) = place else {
+                nowhere.push(hash);
+                continue;
+            };
+            let sql = "UPDATE record_entry SET batch = ?3, entry = ?4, ancestor = ?5
+                WHERE record = ?1 AND hash = ?2";
+            let values = (row, hash.as_bytes(), batch, entry, is_ancestor);
+            self.transaction.prepare_cached(sql)?.execute(values)?;
+            self.drop_orphan(pending)?;
+            self.set_undelivered_of(row)?;
+            self.changed.push(target.changed());
+        }
+        Ok(nowhere)
+    }
+
+    fn orphans_in(&self, row: i64) -> Result<Vec<(i64, ChangeHash)>, StoreError> {
+        let sql = "SELECT e.entry, e.hash FROM record_entry e JOIN orphan o ON o.pending = e.entry
+            WHERE e.record = ?1 AND e.batch IS NULL";
+        let mut statement = self.transaction.prepare_cached(sql)?;
+        let rows =
+            statement.query_map([row], |row| Ok((row.get(0)?, ChangeHash::from_bytes(row.get(1)?))))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     fn orphans_of(&self, space: SpaceId) -> Result<Vec<OrphanRow>, StoreError> {

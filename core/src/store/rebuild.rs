@@ -320,7 +320,7 @@ impl Writing<'_> {
     }
 
     /// Own batches with changes of the record that the relay's log does not have.
-    fn set_undelivered_of(&self, row: i64) -> Result<(), StoreError> {
+    pub(super) fn set_undelivered_of(&self, row: i64) -> Result<(), StoreError> {
         let Some(identity) = self.inner.identity() else { return Ok(()) };
         self.transaction.prepare_cached("DELETE FROM undelivered WHERE record = ?1")?.execute([row])?;
         let sql = "INSERT INTO undelivered (batch, record)

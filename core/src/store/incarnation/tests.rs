@@ -470,6 +470,38 @@ fn what_a_peer_brought_of_an_own_chain_stands_once_the_log_has_it() {
     assert!(kept_beside > 0, "the smaller id stands until the log says otherwise");
 }
 
+/// A phone is set back to when it had not sealed what it had recorded. Another has met it since, has built on
+/// that, and carries it in its own chain; the phone hears of it before it learns that it was set back.
+#[test]
+fn an_orphan_on_which_others_build_is_where_they_carry_it() {
+    let mut phones = Phones::new();
+    let space = phones.world.space;
+    let store = phones.open("a.db");
+    let id = phones.put(&store, "event", "first");
+    drop(store);
+    let copy = phones.copy("a.db");
+    let store = phones.open("a.db");
+    let (sealed, _) = store.outgoing(&[], &[], BUDGET).unwrap();
+    let other = phones.world.device(2, 0);
+    phones.world.download(&other);
+    other.ingest_carried(space, &sealed).unwrap();
+    phones.patch(&other, id, "theirs");
+    let (carried, _) = other.outgoing(&[], &[], BUDGET).unwrap();
+    drop(store);
+    phones.restore(&copy, "a.db", true);
+    let store = phones.open("a.db");
+    carried.into_iter().for_each(|batch| phones.world.append(batch));
+    phones.world.download(&store);
+    store.begin_incarnation().unwrap();
+    phones.patch(&store, id, "ours");
+    phones.link(&store);
+    let counts = store.counts().unwrap();
+    assert_eq!((counts.orphans, counts.unsent_records), (0, 0));
+    phones.patch(&store, id, "later");
+    phones.link(&store);
+    phones.check(&[&store]);
+}
+
 #[test]
 fn replicas_and_stores_in_memory_have_no_token() {
     let phones = Phones::new();
