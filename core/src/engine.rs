@@ -64,6 +64,8 @@ pub struct Link {
     /// What was taken in may have left something to be sent: what others of this device build on, when
     /// that goes into quarantine.
     has_more: bool,
+    /// Who belongs to a space is not what it was.
+    has_members: bool,
     closed: Option<CloseReason>,
     /// What the relay holds, and is not written down yet. If that never happens, it is sent again and
     /// acknowledged again.
@@ -124,6 +126,7 @@ impl Link {
             turned_down: None,
             revoked: false,
             has_more: false,
+            has_members: false,
             closed: None,
             acknowledged: Vec::new(),
             incarnation,
@@ -257,6 +260,9 @@ impl Link {
             if let Some(input) = self.perform_one(output, now)? {
                 self.session.handle(input, now);
             }
+            if std::mem::take(&mut self.has_members) {
+                self.session.handle(DeviceInput::MembershipChanged, now);
+            }
             if std::mem::take(&mut self.has_more) {
                 self.session.handle(DeviceInput::LocalChange { unsent: self.unsent.records }, now);
             }
@@ -302,7 +308,10 @@ impl Link {
                     self.store.keep_unread(space, *offset, bytes, None)?;
                 }
                 match self.store.ingest(space, &batches, Some(cursor)) {
-                    Ok(report) => self.has_more |= report.membership_changed || report.quarantined > 0,
+                    Ok(report) => {
+                        self.has_more |= report.quarantined > 0;
+                        self.has_members |= report.membership_changed;
+                    }
                     Err(error) if self.is_own_past(&error, &batches) => self.go_back(space, &error)?,
                     Err(error) => return Err(error.into()),
                 }
@@ -327,7 +336,7 @@ impl Link {
             }
             // Each comes again at its offset.
             DeviceOutput::Control { space, batches } => {
-                self.has_more |= self.store.ingest_carried(space, &batches)?.membership_changed;
+                self.has_members |= self.store.ingest_carried(space, &batches)?.membership_changed;
             }
             DeviceOutput::QuarantineDiffers { space } => self.store.forget_quarantined_there(space)?,
             DeviceOutput::Watermark { space, offset } => {

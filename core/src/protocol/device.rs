@@ -84,6 +84,8 @@ pub enum DeviceInput {
     },
     /// There are more attachments to offer or to fetch than were.
     AttachmentsChanged,
+    /// What came in says something else about who belongs to a space.
+    MembershipChanged,
     /// Something was recorded.
     LocalChange {
         /// Records with changes that the relay does not hold.
@@ -401,6 +403,10 @@ impl DeviceSession {
                 self.unsent = unsent;
                 self.up_to_date = false;
                 self.uploads.changed();
+            }
+            DeviceInput::MembershipChanged => {
+                self.up_to_date = false;
+                self.uploads.membership_changed(now);
             }
             DeviceInput::Tick => self.tick(now),
             DeviceInput::Close => self.close(CloseCode::Done),

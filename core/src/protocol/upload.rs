@@ -235,6 +235,18 @@ impl Uploads {
         }
     }
 
+    /// Who belongs to a space has changed: what the relay asked to keep, for it did not know the author, is
+    /// offered again now.
+    pub(super) fn membership_changed(&mut self, now: Timestamp) {
+        for chain in self.chains.values_mut().filter(|chain| chain.delay_ms <= RETRY_DELAY_MS_MAX) {
+            if let Some(Stop::Until(until)) = &mut chain.stop {
+                *until = now;
+            }
+        }
+        self.tick(now);
+        self.changed();
+    }
+
     /// Chains of this device that the relay keeps from going on. Others' that are only carried are
     /// their authors' to worry about.
     pub(super) fn held_back(&self) -> u32 {

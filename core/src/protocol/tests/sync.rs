@@ -279,6 +279,21 @@ fn a_batch_that_is_asked_to_wait_stops_its_chain_alone_and_is_offered_again() {
 }
 
 #[test]
+fn a_batch_that_is_asked_to_wait_is_offered_again_as_soon_as_the_members_change() {
+    let mut world = recorded();
+    let waiting = world.phones[0].spaces[&space(1)].own[1].id();
+    world.log.verdicts.insert(waiting, Verdict::RetryLater(RetryReason::UnknownDevice));
+    let link = world.connect(0);
+    world.run_until_quiet();
+    world.log.verdicts.clear();
+    world.run_until_quiet();
+    assert_eq!(world.links[link].up_to_date, 0);
+    world.tell_device(link, DeviceInput::MembershipChanged);
+    world.run_until_quiet();
+    assert_eq!((world.links[link].up_to_date, world.phones[0].unsent()), (1, 0));
+}
+
+#[test]
 fn a_clock_set_back_keeps_no_chain_waiting() {
     let mut world = recorded();
     let waiting = world.phones[0].spaces[&space(1)].own[1].id();
