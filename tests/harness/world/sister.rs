@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64};
 
 use barid_core::bundle::BundleScope;
-use barid_core::id::{BatchId, DeviceId, SpaceId};
+use barid_core::id::{BatchId, SpaceId};
 
 use super::clock::{NodeClock, TEN_YEARS_MS};
 use super::disk::{Disk, End, Fault};
@@ -117,7 +117,7 @@ impl World {
     }
 
     fn start_sister(&mut self) -> Result<(), Violation> {
-        let Some(Sister { random, relay, brought, .. }) = &mut self.sister else { return Ok(()) };
+        let Some(Sister { random, relay, .. }) = &mut self.sister else { return Ok(()) };
         if relay.is_up() {
             return Ok(());
         }
@@ -131,10 +131,12 @@ impl World {
             let is_excused = relay.disk.take_has_failed();
             return if is_excused { Ok(()) } else { Err(Violation::new(checks::OPENS, found)) };
         }
-        self.coverage.count(checks::BROUGHT);
-        let (relay, brought) = (&*relay, &*brought);
-        let held = observe(&self.is_observed, || checks::held(relay))?;
-        match brought.difference(&held).next() {
+        self.check(checks::BROUGHT, |world| world.what_was_brought_is_there())
+    }
+
+    fn what_was_brought_is_there(&self) -> Result<(), Violation> {
+        let Some(Sister { relay, brought, .. }) = &self.sister else { return Ok(()) };
+        match brought.difference(&checks::held(relay)?).next() {
             None => Ok(()),
             Some((_, batch)) => Err(Violation::new(checks::BROUGHT, format!("{batch} is gone"))),
         }
@@ -201,7 +203,7 @@ impl World {
     }
 
     fn sister_reads(&mut self, bytes: &[u8]) -> Result<(), Violation> {
-        let Some(Sister { relay, brought, .. }) = &mut self.sister else { return Ok(()) };
+        let Some(Sister { relay, .. }) = &mut self.sister else { return Ok(()) };
         if !relay.is_up() {
             return Ok(());
         }
@@ -216,7 +218,10 @@ impl World {
             Err(_) if relay.disk.take_has_failed() => return Ok(()),
             Err(error) => return Err(Violation::new(checks::LOG, format!("{error:?}"))),
         }
-        *brought = observe(&self.is_observed, || checks::held(relay))?;
+        self.observe(|world| match &mut world.sister {
+            Some(Sister { relay, brought, .. }) => checks::held(relay).map(|held| *brought = held),
+            None => Ok(()),
+        })?;
         self.coverage.count("bundles read by the sister relay");
         Ok(())
     }
@@ -248,17 +253,4 @@ impl World {
             other => Err(Violation::new(checks::SISTERS, format!("a whole bundle: {other:?}"))),
         }
     }
-
-    pub(super) fn sister_key(&self) -> DeviceId {
-        self.sister.as_ref().map_or(self.relay.key(), |sister| sister.relay.key())
-    }
-}
-
-/// Lets a checker look while nothing of what it reads fails.
-fn observe<T>(is_observed: &AtomicBool, look: impl FnOnce() -> T) -> T {
-    use std::sync::atomic::Ordering::Relaxed;
-    let was_observed = is_observed.swap(true, Relaxed);
-    let seen = look();
-    is_observed.store(was_observed, Relaxed);
-    seen
 }

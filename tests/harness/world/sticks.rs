@@ -115,20 +115,20 @@ impl World {
     }
 
     pub(super) fn key_of(&self, node: Node) -> DeviceId {
-        match node {
-            Node::Relay => self.relay.key(),
-            Node::Sister => self.sister_key(),
-            Node::Device(number) => self.devices[number].identity.device(),
+        self.identity_of(node).device()
+    }
+
+    fn identity_of(&self, node: Node) -> &Identity {
+        match (node, &self.sister) {
+            (Node::Device(number), _) => &self.devices[number].identity,
+            (Node::Sister, Some(sister)) => sister.relay.identity(),
+            (Node::Relay | Node::Sister, _) => self.relay.identity(),
         }
     }
 
     /// The batches of a bundle.
     fn read_whole(&self, to: Node, bytes: &[u8]) -> Vec<SealedBatch> {
-        let identity: &Identity = match (to, &self.sister) {
-            (Node::Device(number), _) => &self.devices[number].identity,
-            (Node::Sister, Some(sister)) => sister.relay.identity(),
-            (Node::Relay | Node::Sister, _) => self.relay.identity(),
-        };
+        let identity = self.identity_of(to);
         let mut batches = Vec::new();
         let mut read = || -> Result<(), BundleError> {
             let mut reader = BundleReader::open(bytes, identity)?;
