@@ -278,14 +278,20 @@ fn a_batch_that_is_asked_to_wait_stops_its_chain_alone_and_is_offered_again() {
     assert!(world.links[link].acknowledged.iter().all(|(_, at)| at.millis_since(began) < 20_000));
 }
 
-#[test]
-fn a_batch_that_is_asked_to_wait_is_offered_again_as_soon_as_the_members_change() {
+/// A link on which one chain was asked to wait; the relay would take it by now.
+fn asked_to_wait() -> (World, usize) {
     let mut world = recorded();
     let waiting = world.phones[0].spaces[&space(1)].own[1].id();
     world.log.verdicts.insert(waiting, Verdict::RetryLater(RetryReason::UnknownDevice));
     let link = world.connect(0);
     world.run_until_quiet();
     world.log.verdicts.clear();
+    (world, link)
+}
+
+#[test]
+fn a_batch_that_is_asked_to_wait_is_offered_again_as_soon_as_the_members_change() {
+    let (mut world, link) = asked_to_wait();
     world.run_until_quiet();
     assert_eq!(world.links[link].up_to_date, 0);
     world.tell_device(link, DeviceInput::MembershipChanged);
@@ -295,12 +301,7 @@ fn a_batch_that_is_asked_to_wait_is_offered_again_as_soon_as_the_members_change(
 
 #[test]
 fn a_clock_set_back_keeps_no_chain_waiting() {
-    let mut world = recorded();
-    let waiting = world.phones[0].spaces[&space(1)].own[1].id();
-    world.log.verdicts.insert(waiting, Verdict::RetryLater(RetryReason::UnknownDevice));
-    let link = world.connect(0);
-    world.run_until_quiet();
-    world.log.verdicts.clear();
+    let (mut world, link) = asked_to_wait();
     world.set_clocks_back(365 * 24 * 3_600_000);
     world.run_for(10_000);
     assert_eq!(world.links[link].up_to_date, 1);
