@@ -65,7 +65,7 @@ pub struct Link {
     /// that goes into quarantine.
     has_more: bool,
     /// Who belongs to a space is not what it was.
-    has_members: bool,
+    members_changed: bool,
     closed: Option<CloseReason>,
     /// What the relay holds, and is not written down yet. If that never happens, it is sent again and
     /// acknowledged again.
@@ -126,7 +126,7 @@ impl Link {
             turned_down: None,
             revoked: false,
             has_more: false,
-            has_members: false,
+            members_changed: false,
             closed: None,
             acknowledged: Vec::new(),
             incarnation,
@@ -260,7 +260,7 @@ impl Link {
             if let Some(input) = self.perform_one(output, now)? {
                 self.session.handle(input, now);
             }
-            if std::mem::take(&mut self.has_members) {
+            if std::mem::take(&mut self.members_changed) {
                 self.session.handle(DeviceInput::MembershipChanged, now);
             }
             if std::mem::take(&mut self.has_more) {
@@ -310,7 +310,7 @@ impl Link {
                 match self.store.ingest(space, &batches, Some(cursor)) {
                     Ok(report) => {
                         self.has_more |= report.quarantined > 0;
-                        self.has_members |= report.membership_changed;
+                        self.members_changed |= report.membership_changed;
                     }
                     Err(error) if self.is_own_past(&error, &batches) => self.go_back(space, &error)?,
                     Err(error) => return Err(error.into()),
@@ -336,7 +336,7 @@ impl Link {
             }
             // Each comes again at its offset.
             DeviceOutput::Control { space, batches } => {
-                self.has_members |= self.store.ingest_carried(space, &batches)?.membership_changed;
+                self.members_changed |= self.store.ingest_carried(space, &batches)?.membership_changed;
             }
             DeviceOutput::QuarantineDiffers { space } => self.store.forget_quarantined_there(space)?,
             DeviceOutput::Watermark { space, offset } => {

@@ -61,7 +61,7 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
@@ -114,8 +114,9 @@ struct Inner {
     /// Who belongs to each space, as of the last commit.
     memberships: RwLock<BTreeMap<SpaceId, Arc<Membership>>>,
     bodies: Mutex<BodyCache>,
-    /// Transactions committed since this was opened: what was counted is right until there is another.
-    commits: AtomicU64,
+    /// The last revision given to a row. Each commit has its own, so what was counted at one is right
+    /// until there is another.
+    revision: AtomicI64,
     unsent: Mutex<Option<space::CountedUnsent>>,
     observers: Observers,
     attachments: Attachments,
@@ -132,8 +133,6 @@ struct Writer {
     connection: Connection,
     checkpoints: Checkpoints,
     actors: ActorCache,
-    /// The last revision given to a row.
-    revision: i64,
 }
 
 /// Handles are used from any thread.
@@ -200,15 +199,14 @@ impl Store {
     fn new(connection: Connection, config: StoreConfig, begun: Begun, lock: Option<Lock>) -> Self {
         let is_read_only = config.path.is_some() && lock.is_none();
         let checkpoints = Checkpoints::new(&connection, schema::BUSY);
-        let writer =
-            Writer { connection, checkpoints, actors: ActorCache::default(), revision: begun.revision };
+        let writer = Writer { connection, checkpoints, actors: ActorCache::default() };
         Self {
             inner: Arc::new(Inner {
                 writer: Mutex::new(writer),
                 readers: Mutex::default(),
                 memberships: RwLock::new(begun.memberships),
                 bodies: Mutex::default(),
-                commits: AtomicU64::new(0),
+                revision: AtomicI64::new(begun.revision),
                 unsent: Mutex::default(),
                 observers: Observers::default(),
                 attachments: Attachments::default(),
@@ -333,14 +331,15 @@ impl Inner {
             return Err(StoreError::ReadOnly.into());
         }
         let mut guard = self.writer();
-        let Writer { connection, checkpoints, actors, revision } = &mut *guard;
+        let Writer { connection, checkpoints, actors } = &mut *guard;
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(StoreError::from)?;
+        let revision = self.revision.load(Ordering::Acquire) + 1;
         let mut writing = Writing {
             transaction: &transaction,
             inner: self,
             actors,
-            revision: *revision + 1,
+            revision,
             changed: Vec::new(),
             open: OpenRecords::new(),
             rebuild: BTreeSet::new(),
@@ -362,8 +361,7 @@ impl Inner {
             Ok(value)
         }) {
             Ok(value) => {
-                *revision += 1;
-                self.commits.fetch_add(1, Ordering::Release);
+                self.revision.store(revision, Ordering::Release);
                 if has_erased {
                     erase::empty_log(connection);
                 }
@@ -376,7 +374,7 @@ impl Inner {
                 }
                 changed.sort_unstable();
                 changed.dedup();
-                self.note_attachments(connection, &changed, &mentioning, *revision);
+                self.note_attachments(connection, &changed, &mentioning, revision);
                 drop(guard);
                 self.observers.announce(changed);
                 Ok(value)

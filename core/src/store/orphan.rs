@@ -102,13 +102,8 @@ impl Writing<'_> {
                 nowhere.push(hash);
                 continue;
             };
-            let sql = "UPDATE record_entry SET batch = ?3, entry = ?4, ancestor = ?5
-                WHERE record = ?1 AND hash = ?2";
-            let values = (row, hash.as_bytes(), batch, entry, is_ancestor);
-            self.transaction.prepare_cached(sql)?.execute(values)?;
-            self.drop_orphan(pending)?;
+            self.place_orphan(target, row, (pending, hash), (batch, entry, is_ancestor))?;
             self.set_undelivered_of(row)?;
-            self.changed.push(target.changed());
         }
         Ok(nowhere)
     }
@@ -286,22 +281,26 @@ impl Writing<'_> {
         if !self.has_orphans()? {
             return Ok(());
         }
-        let sql = "SELECT e.entry FROM record_entry e JOIN orphan o ON o.pending = e.entry
-            WHERE e.record = ?1 AND e.hash = ?2 AND e.batch IS NULL";
-        let orphan: Option<i64> = self
-            .transaction
-            .prepare_cached(sql)?
-            .query_row((row, hash.as_bytes()), |row| row.get(0))
-            .optional()?;
-        if let Some(pending) = orphan {
-            self.transaction
-                .prepare_cached(
-                    "UPDATE record_entry SET batch = ?3, entry = ?4 WHERE record = ?1 AND hash = ?2",
-                )?
-                .execute((row, hash.as_bytes(), batch, entry))?;
-            self.drop_orphan(pending)?;
-            self.changed.push(target.changed());
+        match self.orphans_in(row)?.into_iter().find(|orphan| orphan.1 == hash) {
+            Some(orphan) => self.place_orphan(target, row, orphan, (batch, entry.into(), false)),
+            None => Ok(()),
         }
+    }
+
+    /// An orphan is where a batch has it: in which, as which entry, and whether carried along.
+    fn place_orphan(
+        &mut self,
+        target: &Target<'_>,
+        row: i64,
+        (pending, hash): (i64, ChangeHash),
+        (batch, entry, is_ancestor): (i64, i64, bool),
+    ) -> Result<(), StoreError> {
+        let sql = "UPDATE record_entry SET batch = ?3, entry = ?4, ancestor = ?5
+            WHERE record = ?1 AND hash = ?2";
+        let values = (row, hash.as_bytes(), batch, entry, is_ancestor);
+        self.transaction.prepare_cached(sql)?.execute(values)?;
+        self.drop_orphan(pending)?;
+        self.changed.push(target.changed());
         Ok(())
     }
 

@@ -279,14 +279,14 @@ impl Store {
     /// Records with changes that the relay is not known to hold. Costs as much as is unsent, the first
     /// time after each commit.
     pub fn unsent_records(&self) -> Result<u64, StoreError> {
-        let commit = self.inner.commits.load(Ordering::Acquire);
+        let revision = self.inner.revision.load(Ordering::Acquire);
         let mut counted = self.inner.unsent.lock().unwrap_or_else(PoisonError::into_inner);
         // Beside another process that writes nobody here knows of its commits.
-        if let Some(known) = counted.filter(|known| known.commit == commit && !self.inner.is_read_only) {
+        if let Some(known) = counted.filter(|known| known.revision == revision && !self.inner.is_read_only) {
             return Ok(known.records);
         }
         let records = self.inner.read(count_unsent)?;
-        *counted = Some(CountedUnsent { commit, records });
+        *counted = Some(CountedUnsent { revision, records });
         Ok(records)
     }
 
@@ -331,10 +331,10 @@ impl Store {
     }
 }
 
-/// How much was unsent by so many commits, or a few more.
+/// How much was unsent at a revision, or a few later.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CountedUnsent {
-    commit: u64,
+    revision: i64,
     records: u64,
 }
 

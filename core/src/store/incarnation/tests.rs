@@ -502,6 +502,43 @@ fn an_orphan_on_which_others_build_is_where_they_carry_it() {
     phones.check(&[&store]);
 }
 
+/// The same, but the other had it from a log that has lost it since, and so does not carry it.
+#[test]
+fn an_orphan_on_which_others_build_and_that_no_batch_has_is_carried_by_its_device() {
+    let mut phones = Phones::new();
+    let space = phones.world.space;
+    let other = phones.world.device(2, 0);
+    let store = phones.open("a.db");
+    phones.world.download(&store);
+    let id = phones.put(&store, "event", "first");
+    drop(store);
+    let copy = phones.copy("a.db");
+    let store = phones.open("a.db");
+    let before = phones.world.log.len();
+    phones.world.upload(&store);
+    phones.world.download(&other);
+    phones.patch(&other, id, "theirs");
+    let (built, _) = other.outgoing(&[], &[], BUDGET).unwrap();
+    phones.world.log.truncate(before);
+    drop(store);
+    phones.restore(&copy, "a.db", true);
+    let store = phones.open("a.db");
+    store.ingest_carried(space, &built).unwrap();
+    store.begin_incarnation().unwrap();
+    phones.link(&store);
+    built.into_iter().for_each(|batch| phones.world.append(batch));
+    phones.link(&store);
+    let counts = store.counts().unwrap();
+    assert_eq!((counts.orphans, counts.unsent_records), (0, 0));
+    let carried = phones.world.log.iter().flat_map(|(_, batch)| batch.open().unwrap().entries);
+    assert!(
+        carried
+            .into_iter()
+            .any(|entry| matches!(entry, BodyEntry::Present { entry: Entry::Ancestor(_), .. }))
+    );
+    phones.check(&[&store]);
+}
+
 #[test]
 fn replicas_and_stores_in_memory_have_no_token() {
     let phones = Phones::new();
