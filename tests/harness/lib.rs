@@ -7,6 +7,7 @@ pub mod bombs;
 pub mod browser;
 pub mod forge;
 pub mod fuzz;
+mod memory_folder;
 pub mod phone;
 pub mod photos;
 pub mod process;

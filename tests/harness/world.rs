@@ -42,6 +42,7 @@ pub use coverage::{Coverage, Group};
 pub use double::Double;
 pub use many::{Plan, Report, doubles, many, replay_command};
 
+use crate::memory_folder::memory_folder;
 use authority::{Authority, Rogue};
 use clock::NodeClock;
 use device::Device;
@@ -193,7 +194,7 @@ impl World {
         let mut random = Random::new(seed);
         let time = Arc::new(AtomicI64::new(BEGIN_MS));
         // Memory that looks like files: what is in it survives a process, and costs no disk.
-        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let folder = tempfile::tempdir_in(memory_folder()).unwrap();
         let is_observed = Arc::new(AtomicBool::new(false));
         let mut authority = Authority::new(&mut random);
         let spaces = authority.spaces;

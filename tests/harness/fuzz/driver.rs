@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::{Target, bits, memory, mutate, signal};
+use crate::memory_folder::memory_folder;
 use crate::world::random::Random;
 
 /// How long one input may take.
@@ -240,11 +241,9 @@ impl Last {
     }
 }
 
-/// In memory if the machine has such a place: every input goes there before it runs.
+/// In memory: every input goes there before it runs.
 fn last_path(target: &str, process: u32) -> PathBuf {
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
-    folder.join(format!("barid-fuzz-{target}-{process}"))
+    memory_folder().join(format!("barid-fuzz-{target}-{process}"))
 }
 
 /// The input during which a process of this id died, if it left one.

@@ -14,6 +14,7 @@ use barid_core::store::{Store, StoreConfig};
 
 use super::super::{Target, bits, kind, signal};
 use crate::forge::Chain;
+use crate::memory_folder::memory_folder;
 use crate::phone::event_fields;
 
 /// The input: four bytes of length, the database, its write-ahead log.
@@ -30,10 +31,8 @@ const INPUTS_A_STORE: u32 = 128;
 
 impl Recovery {
     pub(super) fn new() -> Self {
-        // In memory if the machine has such a place: the disk's speed is not the subject.
-        let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        Self { identity: Arc::new(Identity::from_seed([5; 32])), folder: folder.unwrap(), into: None }
+        let folder = tempfile::tempdir_in(memory_folder()).unwrap();
+        Self { identity: Arc::new(Identity::from_seed([5; 32])), folder, into: None }
     }
 
     fn path(&self) -> PathBuf {
