@@ -154,10 +154,12 @@ struct Filter {
     trees: Vec<Tree>,
 }
 
-/// What the tree of places or of words finds: rows, by their number.
+/// What the tree of places, of words or of revisions finds: rows, by their number.
 struct Tree {
     sql: String,
     values: Vec<Sql>,
+    /// A condition of the filter says the same, so it need not be asked of a row that was found otherwise.
+    is_said: bool,
 }
 
 /// How the rows are come by that a filter is asked about.
@@ -207,14 +209,18 @@ impl Filter {
             filter.and(condition, [organisation.as_bytes().to_vec().into()]);
         }
         if let Some(revision) = query.changed_since {
-            filter.and("r.revision > ?", [i64::try_from(revision).unwrap_or(i64::MAX).into()]);
+            let revision = Sql::from(i64::try_from(revision).unwrap_or(i64::MAX));
+            // Marked, or SQLite would sort all that changed by their time where that is not few.
+            filter.and("+r.revision > ?", [revision.clone()]);
+            let sql = "SELECT id FROM record WHERE revision > ?".to_owned();
+            filter.trees.push(Tree { sql, values: vec![revision], is_said: true });
         }
         if let Some(bbox) = query.bbox {
             filter.within(bbox);
         }
         if let Some(expression) = query.text.as_deref().and_then(search::match_expression) {
             let sql = "SELECT rowid FROM record_text WHERE record_text MATCH ?".to_owned();
-            filter.trees.push(Tree { sql, values: vec![expression.into()] });
+            filter.trees.push(Tree { sql, values: vec![expression.into()], is_said: false });
         }
         filter
     }
@@ -245,6 +251,9 @@ impl Filter {
     fn by(&self, way: Way) -> (String, Vec<Sql>) {
         let (mut sql, mut values) = (self.sql.clone(), self.values.clone());
         for (place, tree) in self.trees.iter().enumerate() {
+            if tree.is_said && way != Way::Tree(place) {
+                continue;
+            }
             let mark = way.mark(way == Way::Tree(place));
             sql.push_str(&format!(" AND {mark}r.id IN ({})", tree.sql));
             values.extend(tree.values.iter().cloned());
@@ -260,7 +269,7 @@ impl Filter {
             "SELECT id FROM record_place
                 WHERE lat_max >= ? AND lat_min <= ? AND (lon_max >= ? {lon_rule} lon_min <= ?)"
         );
-        self.trees.push(Tree { sql, values: degrees.to_vec() });
+        self.trees.push(Tree { sql, values: degrees.to_vec(), is_said: false });
         self.and(&format!("r.lat >= ? AND r.lat <= ? AND (r.lon >= ? {lon_rule} r.lon <= ?)"), degrees);
     }
 }

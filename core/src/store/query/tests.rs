@@ -62,6 +62,7 @@ fn whichever_way_a_query_takes_it_finds_the_same() {
     // Every twentieth is in the south, every second speaks of tracks.
     let is_south = |n: i64| n % 20 == 0;
     let has_tracks = |n: i64| n % 2 == 0;
+    let (mut ids, mut revisions) = (Vec::new(), Vec::new());
     for group in 0..8 {
         let put = |n: i64| {
             let title = if has_tracks(n) { format!("tracks {n}") } else { format!("nothing {n}") };
@@ -71,10 +72,11 @@ fn whichever_way_a_query_takes_it_finds_the_same() {
             .write(|w| {
                 (0..80).try_for_each(|n| {
                     let n = group * 80 + n;
-                    w.put(world.space, "event", None, put(n)).map(drop)
+                    w.put(world.space, "event", None, put(n)).map(|id| ids.push(id))
                 })
             })
             .unwrap();
+        revisions.push(store.revision().unwrap());
     }
     let numbers = |query: Query| {
         let page = store.query(&query).unwrap();
@@ -89,6 +91,7 @@ fn whichever_way_a_query_takes_it_finds_the_same() {
     let north = Some([28.0, 11.0, 30.0, 13.0]);
     let tracks = Some("tracks".to_owned());
     let all = Query { limit: 640, ..Query::default() };
+    let (of_late, last) = (Some(revisions[3]), Some(revisions[7]));
     let from = Some(Timestamp::from_millis(300));
     assert_eq!(numbers(Query { bbox: south, ..all.clone() }), expected(&is_south));
     assert_eq!(numbers(Query { bbox: north, ..all.clone() }), expected(&|n| !is_south(n)));
@@ -98,9 +101,18 @@ fn whichever_way_a_query_takes_it_finds_the_same() {
         expected(&|n| !is_south(n) && has_tracks(n) && n >= 300)
     );
     assert_eq!(
-        numbers(Query { bbox: south, text: tracks, from, ..all }),
+        numbers(Query { bbox: south, text: tracks, from, ..all.clone() }),
         expected(&|n| is_south(n) && has_tracks(n) && n >= 300)
     );
+    assert_eq!(numbers(Query { changed_since: of_late, ..all.clone() }), expected(&|n| n >= 320));
+    for n in [5, 500, 100] {
+        store.write(|w| w.patch(world.space, "event", ids[n], sets("note", "seen"))).unwrap();
+    }
+    let changed = |n: i64| n >= 320 || [5, 100].contains(&n);
+    assert_eq!(numbers(Query { changed_since: of_late, ..all.clone() }), expected(&changed));
+    assert_eq!(numbers(Query { changed_since: last, ..all.clone() }), [500, 100, 5]);
+    assert_eq!(numbers(Query { changed_since: last, bbox: south, ..all.clone() }), [500, 100]);
+    assert_eq!(numbers(Query { changed_since: last, bbox: north, from, ..all }), []);
 }
 
 #[test]
