@@ -293,7 +293,7 @@ impl Store {
     /// How much is held, and how much of it is still to be sent. Costs as much as is held.
     pub fn counts(&self) -> Result<Counts, StoreError> {
         let sql = format!(
-            "SELECT {UNSENT_RECORDS},
+            "SELECT ({UNSENT_RECORDS}),
             (SELECT count(*) FROM pending) + (SELECT coalesce(sum(b.entries), 0) FROM {UNSENT_BATCHES}),
             (SELECT coalesce(sum(length(body)), 0) FROM pending)
                 + (SELECT coalesce(sum(length(b.bytes)), 0) FROM {UNSENT_BATCHES}),
@@ -344,10 +344,18 @@ fn count_unsent(connection: &Connection) -> Result<u64, StoreError> {
 }
 
 /// A record counts once, whether its changes are pending or sealed.
-const UNSENT_RECORDS: &str = "(SELECT count(*) FROM (
-    SELECT s.id, p.kind, p.record FROM pending p JOIN space s ON s.space = p.space WHERE p.kind IS NOT NULL
-    UNION SELECT r.space, r.kind, r.record FROM undelivered d JOIN record r ON r.id = d.record
-        JOIN batch b ON b.id = d.batch WHERE b.acknowledged = 0))";
+///
+/// Nearly every pending row is its record's only one, so rows are counted, and then names where an id has
+/// several: a third of what it costs to sort all of their names.
+const UNSENT_RECORDS: &str = "(SELECT count(*) FROM pending WHERE kind IS NOT NULL)
+    - (SELECT coalesce(sum((SELECT count(*) - count(DISTINCT hex(p.space) || p.kind)
+            FROM pending p WHERE p.record = several.record AND p.kind IS NOT NULL)), 0)
+        FROM (SELECT record FROM pending GROUP BY record HAVING count(*) > 1) several)
+    + (SELECT count(*) FROM (SELECT DISTINCT d.record FROM undelivered d JOIN batch b ON b.id = d.batch
+            WHERE b.acknowledged = 0) sealed
+        JOIN record r ON r.id = sealed.record JOIN space s ON s.id = r.space
+        WHERE NOT EXISTS (SELECT 1 FROM pending p
+            WHERE p.record = r.record AND p.kind = r.kind AND p.space = s.space))";
 
 /// What this device sealed and no relay is known to hold; `?1` is the device.
 const UNSENT_BATCHES: &str = "batch b INDEXED BY batch_unacknowledged JOIN chain c ON c.id = b.chain

@@ -176,6 +176,24 @@ fn what_is_unsent_is_counted_anew_after_every_commit() {
 }
 
 #[test]
+fn a_record_is_counted_once_whatever_of_it_is_unsent_and_a_track_not_at_all() {
+    let mut world = World::new();
+    let store = world.device(1, 0);
+    let unsent = || (store.unsent_records().unwrap(), store.counts().unwrap().unsent_records);
+    let id = put(&store, world.space, "event", "one");
+    // Another kind may use the same id, which makes it another record.
+    store.write(|w| w.put(world.space, "alert", Some(id), event("", 26.3, 13.4))).unwrap();
+    store.write(|w| w.patch(world.space, "event", id, sets("note", "two"))).unwrap();
+    store.write(|w| w.add_track(world.space, chunk(1, 1, 0, 5))).unwrap();
+    assert_eq!(unsent(), (2, 2));
+    store.outgoing(&[], &[], BUDGET).unwrap();
+    assert_eq!(unsent(), (2, 2), "sealed");
+    store.write(|w| w.patch(world.space, "event", id, sets("note", "three"))).unwrap();
+    put(&store, world.space, "event", "four");
+    assert_eq!(unsent(), (3, 3), "sealed and pending");
+}
+
+#[test]
 fn positions_name_what_the_relay_acknowledged_without_a_gap() {
     let world = World::new();
     let store = world.stranger(1);
