@@ -73,7 +73,7 @@ use crate::id::{DeviceId, Incarnation, RecordId, SpaceId};
 use crate::identity::Identity;
 use crate::model::{Kind, Kinds};
 
-pub use attachment::{AttachError, Attachment, AttachmentState, UnsentAttachments};
+pub use attachment::{AttachError, Attachment, AttachmentState, ChangePlace, Mentioning, UnsentAttachments};
 pub use error::StoreError;
 pub use history::{ConflictingValue, Delivery, FieldConflict, HistoryEntry};
 pub use ingest::{

@@ -17,12 +17,14 @@ pub mod shape;
 pub mod spaces;
 pub mod stats;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use barid_core::clock::Timestamp;
-use barid_core::store::{OpenError, Query, Record, Store, StoreConfig, StoreError};
+use barid_core::id::RecordId;
+use barid_core::store::{ChangePlace, Mentioning, OpenError, Record, Store, StoreConfig, StoreError};
 
 use crate::data_dir::DataDir;
 use crate::log::LogError;
@@ -143,27 +145,15 @@ impl View {
         Ok(self.store.revision()?)
     }
 
-    /// Shows the records of every kind that changed after a revision, a page at a time.
-    pub(crate) fn changed_since<E: From<ViewError>>(
+    /// Looks at so many records that changed after a place: which attachments they name now. The end is
+    /// where no further place is given.
+    pub(crate) fn mentions_since(
         &self,
-        revision: u64,
-        page_len: usize,
-        mut show: impl FnMut(&[Record]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut query = Query {
-            changed_since: Some(revision),
-            include_withdrawn: true,
-            limit: page_len,
-            ..Query::default()
-        };
-        loop {
-            let page = self.store.query(&query).map_err(ViewError::Store)?;
-            show(&page.records)?;
-            match page.next {
-                Some(next) => query.after = Some(next),
-                None => return Ok(()),
-            }
-        }
+        after: ChangePlace,
+        mentioned_before: &HashSet<RecordId>,
+        rows_max: usize,
+    ) -> Result<(Vec<Mentioning>, Option<ChangePlace>), ViewError> {
+        Ok(self.store.mentions_since(after, mentioned_before, rows_max)?)
     }
 
     /// When this relay logged the last change of a record.

@@ -12,6 +12,7 @@ mod bring;
 mod bytes;
 mod moving;
 mod note;
+mod since;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests;
@@ -33,6 +34,8 @@ use crate::attachment::{
 use crate::id::{AttachmentHash, RecordId, SpaceId};
 
 use album::{Album, State};
+
+pub use since::{ChangePlace, Mentioning};
 
 /// An attachment of a record, and where its bytes are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

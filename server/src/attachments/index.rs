@@ -1,5 +1,6 @@
 //! `attachments.db`: who sent which attachment, which records name it, and what must not come back.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -169,6 +170,14 @@ impl Index {
             }
         }
         transaction.commit()
+    }
+
+    /// The records that name any attachment now.
+    pub(super) fn naming(&self) -> Result<HashSet<RecordId>, rusqlite::Error> {
+        let connection = self.lock();
+        let mut statement = connection.prepare("SELECT DISTINCT record FROM mention WHERE is_current = 1")?;
+        let rows = statement.query_map([], |row| row.get(0).map(RecordId::from_bytes))?;
+        rows.collect()
     }
 
     /// Which records name an attachment now: their kinds and ids.

@@ -4,14 +4,14 @@
 //! What is erased is known from the log itself. Nothing is removed because no record names it: its
 //! record may be on its way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use barid_core::attachment::mentions;
+use barid_core::attachment::Mention;
 use barid_core::control::Membership;
-use barid_core::id::{AttachmentHash, SpaceId};
-use barid_core::store::StoreError;
+use barid_core::id::{AttachmentHash, RecordId, SpaceId};
+use barid_core::store::{ChangePlace, StoreError};
 use tokio::sync::watch;
 
 use super::index::RecordName;
@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Between two sweeps of what nobody goes on sending.
 const SWEEP: Duration = Duration::from_secs(60 * 60);
 /// Records looked at with one read.
-const PAGE_LEN: usize = 500;
+const PAGE_LEN: usize = 5_000;
 
 /// How far the views were followed.
 #[derive(Debug, Default)]
@@ -33,6 +33,8 @@ struct Followed {
     /// Another one begins when the views are built anew.
     file: Option<u64>,
     revision: u64,
+    /// Records that name something, so that it is seen when they name nothing any more.
+    naming: HashSet<RecordId>,
     /// Per space, how many erasures were seen to.
     erasures: BTreeMap<SpaceId, usize>,
 }
@@ -117,30 +119,42 @@ fn note_mentions(
     let shared = &attachments.0;
     let is_new = followed.file != Some(view.generation());
     if is_new {
-        *followed = Followed { file: Some(view.generation()), ..Followed::default() };
+        let naming = shared.index.naming()?;
+        *followed = Followed { file: Some(view.generation()), naming, ..Followed::default() };
     }
     // Before anything is read: what changes meanwhile is looked at the next time.
     let revision = view.revision()?;
     if revision == followed.revision && !is_new {
         return Ok(());
     }
-    let erasures = &mut followed.erasures;
-    view.changed_since(followed.revision, PAGE_LEN, |records| {
+    let mut after = Some(ChangePlace::after(followed.revision));
+    while let Some(place) = after {
         if is_stopping() {
             return Err(FollowError::Stopping);
         }
+        let (found, next) = view.mentions_since(place, &followed.naming, PAGE_LEN)?;
         let mut named = Vec::new();
-        for record in records {
+        for mentioning in &found {
+            let record = &mentioning.record;
             let membership = state.spaces.get(&record.space).map(|known| &known.membership);
             if membership.is_some_and(|membership| membership.is_erased(&record.kind, record.id)) {
                 // The views are behind: what it names goes next.
-                erasures.remove(&record.space);
+                followed.erasures.remove(&record.space);
             }
             let name = RecordName { space: record.space, kind: &record.kind, record: record.id };
-            named.push((name, hashes_of(&record.fields)));
+            named.push((name, hashes_of(&mentioning.mentions)));
         }
-        shared.index.note_mentions(&named).map_err(FollowError::Index)
-    })?;
+        if !named.is_empty() {
+            shared.index.note_mentions(&named)?;
+        }
+        for (name, hashes) in named {
+            match hashes.is_empty() {
+                true => followed.naming.remove(&name.record),
+                false => followed.naming.insert(name.record),
+            };
+        }
+        after = next;
+    }
     followed.revision = revision;
     if is_new {
         // Now it is known what a restored relay lacks.
@@ -149,11 +163,9 @@ fn note_mentions(
     Ok(())
 }
 
-fn hashes_of(fields: &barid_core::model::Fields) -> Vec<AttachmentHash> {
-    mentions(fields)
-        .flat_map(|named| [Some(named.hash), named.thumbnail.map(|(hash, _)| hash)])
-        .flatten()
-        .collect()
+fn hashes_of(mentions: &[Mention]) -> Vec<AttachmentHash> {
+    let named = |mention: &Mention| [Some(mention.hash), mention.thumbnail.map(|(hash, _)| hash)];
+    mentions.iter().flat_map(named).flatten().collect()
 }
 
 /// Removes what only erased records named.

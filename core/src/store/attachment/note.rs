@@ -1,6 +1,7 @@
 //! What records mention is noted, so that thumbnails come by themselves, whoever watches a record hears of
 //! its pictures, and what belongs to nothing any more goes.
 
+use std::collections::HashSet;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
@@ -12,10 +13,10 @@ use super::super::schema::Durability;
 use super::super::{Inner, Writing, meta, set_meta};
 use super::album::{Album, find, set_state, want};
 use super::bytes::drop_runs;
-use super::{Attachments, State, mentions};
+use super::since::{ChangePlace, Mentioning, mentions_since, read_mentioning};
+use super::{Attachments, State};
 use crate::attachment::Mention;
-use crate::id::{AttachmentHash, RecordId, SpaceId};
-use crate::model::value::fields_from_cbor;
+use crate::id::{AttachmentHash, SpaceId};
 
 /// In a database beside which there is no file of attachments: no record changed up to this revision
 /// mentions any.
@@ -32,6 +33,12 @@ pub(super) struct Noting {
     mentions: Vec<Mention>,
     /// It was erased: what only it mentioned goes at once.
     is_erased: bool,
+}
+
+impl From<Mentioning> for Noting {
+    fn from(Mentioning { record, mentions }: Mentioning) -> Self {
+        Self { changed: record, mentions, is_erased: false }
+    }
 }
 
 impl Writing<'_> {
@@ -93,7 +100,7 @@ impl Inner {
     ) -> Result<Vec<Noting>, StoreError> {
         let mut notings = Vec::new();
         for row in mentioning {
-            notings.extend(read_row(connection, *row)?);
+            notings.extend(read_mentioning(connection, *row)?.map(Noting::from));
         }
         for changed in self.attachments.that_did_mention(changed) {
             if notings.iter().any(|noting: &Noting| noting.changed == *changed) {
@@ -104,8 +111,8 @@ impl Inner {
             let names = (changed.space.as_bytes(), &changed.kind, changed.id.as_bytes());
             let row: Option<i64> =
                 connection.prepare_cached(sql)?.query_row(names, |row| row.get(0)).optional()?;
-            let read = row.map(|row| read_row(connection, row)).transpose()?.flatten();
-            notings.push(read.unwrap_or_else(|| Noting {
+            let read = row.map(|row| read_mentioning(connection, row)).transpose()?.flatten();
+            notings.push(read.map(Noting::from).unwrap_or_else(|| Noting {
                 is_erased: self.membership(changed.space).is_erased(&changed.kind, changed.id),
                 changed: changed.clone(),
                 mentions: Vec::new(),
@@ -199,26 +206,9 @@ fn newest(connection: &Connection) -> Result<i64, StoreError> {
 
 /// Records changed after a revision that mention something.
 fn mentioning_after(connection: &Connection, after: i64) -> Result<Vec<Noting>, StoreError> {
-    let sql = "SELECT id FROM record WHERE revision > ?1 AND instr(fields, CAST('attachment/' AS BLOB)) > 0";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([after], |row| row.get(0))?;
-    let rows: Vec<i64> = rows.collect::<Result<_, _>>()?;
-    let notings = rows.into_iter().filter_map(|row| read_row(connection, row).transpose());
-    let notings: Vec<Noting> = notings.collect::<Result<_, _>>()?;
-    Ok(notings.into_iter().filter(|noting| !noting.mentions.is_empty()).collect())
-}
-
-fn read_row(connection: &Connection, row: i64) -> Result<Option<Noting>, StoreError> {
-    let sql = "SELECT s.space, r.kind, r.record, r.fields FROM record r JOIN space s ON s.id = r.space
-        WHERE r.id = ?1";
-    let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query([row])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    let fields = fields_from_cbor(row.get_ref(3)?.as_bytes().map_err(rusqlite::Error::from)?);
-    let fields = fields.map_err(|_| StoreError::Unreadable("a record's fields"))?;
-    let space = SpaceId::from_bytes(row.get(0)?);
-    let changed = Changed { space, kind: row.get(1)?, id: RecordId::from_bytes(row.get(2)?) };
-    Ok(Some(Noting { changed, mentions: mentions(&fields).collect(), is_erased: false }))
+    let after = ChangePlace::after(after.unsigned_abs());
+    let (found, _) = mentions_since(connection, after, &HashSet::new(), usize::MAX >> 1)?;
+    Ok(found.into_iter().map(Noting::from).collect())
 }
 
 impl Album {

@@ -1,10 +1,10 @@
 //! What is attached is durable and found again; what others attached comes by itself, as far as it should.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::super::fixture::{World, event};
-use super::super::{News, Store, StoreConfig, StoreError, WriteGroup};
+use super::super::{ChangePlace, News, Store, StoreConfig, StoreError, WriteGroup};
 use super::note::{NOTE_EVERY, none_up_to};
 use super::{AttachError, Attachment, AttachmentState};
 use crate::attachment::{
@@ -427,4 +427,36 @@ fn a_replica_keeps_no_attachments() {
     world.download(&replica);
     assert_eq!(one(&replica, space, id).state, AttachmentState::Remote);
     assert!(fetches(&replica).is_empty());
+}
+
+#[test]
+fn of_what_changed_only_what_mentions_or_did_is_given_and_each_once() {
+    let mut world = World::new();
+    let (store, space) = (world.device(1, 0), world.space);
+    let photo = picture(1, 500);
+    let named: Vec<RecordId> = (0..7)
+        .map(|number| {
+            let id = record(&store, space);
+            if number % 3 == 0 {
+                store.attach(space, "event", id, &photo, None).unwrap();
+            }
+            id
+        })
+        .collect();
+    let all = |revision: u64, before: &HashSet<RecordId>| {
+        let (mut found, mut after) = (Vec::new(), Some(ChangePlace::after(revision)));
+        while let Some(place) = after {
+            let (page, next) = store.mentions_since(place, before, 2).unwrap();
+            found.extend(page.into_iter().map(|one| (one.record.id, one.mentions.len())));
+            after = next;
+        }
+        found
+    };
+    assert_eq!(all(0, &HashSet::new()), [(named[0], 1), (named[3], 1), (named[6], 1)]);
+    let revision = store.revision().unwrap();
+    assert_eq!(all(revision, &HashSet::from([named[0]])), []);
+    store.detach(space, "event", named[0], prepare(&photo).unwrap().hash).unwrap();
+    store.write(|group| group.withdraw(space, "event", named[3])).unwrap();
+    assert_eq!(all(revision, &HashSet::new()), [(named[3], 1)]);
+    assert_eq!(all(revision, &HashSet::from([named[0]])), [(named[0], 0), (named[3], 1)]);
 }
