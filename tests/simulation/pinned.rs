@@ -25,4 +25,9 @@ pub(crate) const SEEDS: &[(u64, &str)] = &[
         622964,
         "what a phone was set back to was an ancestor of others' work, and what it wrote on it stayed unsent",
     ),
+    (666138, "what a phone had written before it was admitted was offered by others only minutes after"),
+    (
+        827587,
+        "the harness expected of a phone that it knew what others had brought for it since it was set back",
+    ),
 ];

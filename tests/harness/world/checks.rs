@@ -18,7 +18,9 @@ pub(super) use once::{
     nothing_erased_is_sent, of_device, offset_is_durable, one_writer, recorded_survives_on_its_device,
     revoked_links_are_cut, sent_before_durable, stands,
 };
-pub(super) use rest::{after_calm, fresh_diff_is_empty, is_at_rest, unrest, what_is_adopted_stands};
+pub(super) use rest::{
+    after_calm, fresh_diff_is_empty, is_at_rest, is_to_hear_of_its_own, unrest, what_is_adopted_stands,
+};
 
 type Checked = Result<(), Violation>;
 
