@@ -207,7 +207,7 @@ fn newest(connection: &Connection) -> Result<i64, StoreError> {
 /// Records changed after a revision that mention something.
 fn mentioning_after(connection: &Connection, after: i64) -> Result<Vec<Noting>, StoreError> {
     let after = ChangePlace::after(after.unsigned_abs());
-    let (found, _) = mentions_since(connection, after, &HashSet::new(), usize::MAX >> 1)?;
+    let (found, _) = mentions_since(connection, after, &HashSet::new(), usize::MAX)?;
     Ok(found.into_iter().map(Noting::from).collect())
 }
 

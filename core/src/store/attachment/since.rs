@@ -58,7 +58,8 @@ pub(super) fn mentions_since(
     let sql = "SELECT revision, id, record, instr(fields, CAST('attachment/' AS BLOB)) > 0 FROM record
         WHERE (revision, id) > (?1, ?2) ORDER BY revision, id LIMIT ?3";
     let mut statement = connection.prepare_cached(sql)?;
-    let mut rows = statement.query((after.revision, after.row, rows_max as i64))?;
+    let limit = i64::try_from(rows_max).unwrap_or(i64::MAX);
+    let mut rows = statement.query((after.revision, after.row, limit))?;
     let (mut found, mut seen, mut last) = (Vec::new(), 0, after);
     while let Some(row) = rows.next()? {
         seen += 1;
