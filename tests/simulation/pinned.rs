@@ -30,4 +30,5 @@ pub(crate) const SEEDS: &[(u64, &str)] = &[
         827587,
         "the harness expected of a phone that it knew what others had brought for it since it was set back",
     ),
+    (905246, "what was harmed on its way, and brought by another before it was offered again, stayed unsent"),
 ];

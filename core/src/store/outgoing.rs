@@ -116,19 +116,24 @@ impl Store {
         Ok((wanted.taken.batches, true))
     }
 
-    /// Notes that the relay holds these batches. Others are passed over.
+    /// Notes that the relay holds these batches, and with each what comes before it in its chain. Others are
+    /// passed over.
     pub fn acknowledge(&self, batches: &[BatchId]) -> Result<(), StoreError> {
         self.inner.transaction(|writing| {
             for batch in batches {
-                let sql =
-                    "UPDATE batch SET acknowledged = 1 WHERE batch = ?1 AND acknowledged <> 1 RETURNING id";
-                let row: Option<i64> = writing
+                let sql = "UPDATE batch SET acknowledged = 1 WHERE batch = ?1 AND acknowledged <> 1
+                    RETURNING id, chain, seq, state < 3";
+                let acknowledged: Option<(i64, i64, i64, bool)> = writing
                     .transaction
                     .prepare_cached(sql)?
-                    .query_row([batch.as_bytes()], |row| row.get(0))
+                    .query_row([batch.as_bytes()], |row| {
+                        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                    })
                     .optional()?;
-                if let Some(row) = row {
-                    writing.set_delivered(row)?;
+                let Some((row, chain, seq, stands)) = acknowledged else { continue };
+                writing.set_delivered(row)?;
+                if stands {
+                    writing.acknowledge_before(chain, seq)?;
                 }
             }
             Ok(())
@@ -433,6 +438,19 @@ impl Writing<'_> {
         self.announce_undelivered(batch)?;
         self.transaction.prepare_cached("DELETE FROM undelivered WHERE batch = ?1")?.execute([batch])?;
         Ok(())
+    }
+
+    /// The relay's log has what stands before a batch that it took: perhaps from another, for its own push was
+    /// harmed on its way, or answered on a link that was dead by then.
+    fn acknowledge_before(&mut self, chain: i64, seq: i64) -> Result<(), StoreError> {
+        let sql = "UPDATE batch SET acknowledged = 1
+            WHERE chain = ?1 AND seq < ?2 AND acknowledged = 0 AND state < 3 RETURNING id";
+        let before: Vec<i64> = {
+            let mut statement = self.transaction.prepare_cached(sql)?;
+            let rows = statement.query_map((chain, seq), |row| row.get(0))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        before.into_iter().try_for_each(|batch| self.set_delivered(batch))
     }
 
     /// How far the records of an own batch have come is not what it was.
