@@ -187,9 +187,12 @@ impl Uploads {
         let len = self.window.answered(&batch, now)?;
         let chain = self.chains.entry(key).or_default();
         match (verdict, chain.stop) {
-            // In quarantine it is delivered too, though not into the log, and the chain goes on.
-            (Verdict::Accepted | Verdict::Quarantined(_), _) => {
-                chain.hold(seq, batch);
+            // In quarantine it is delivered too, though not into the log, and the chain goes on. But that says
+            // nothing of what stopped the chain before it, and is offered again.
+            (Verdict::Accepted | Verdict::Quarantined(_), stop) => {
+                if verdict == Verdict::Accepted || stop.is_none() {
+                    chain.hold(seq, batch);
+                }
                 self.done.batches += 1;
                 self.done.len += len as u64;
             }

@@ -344,6 +344,23 @@ fn a_batch_that_was_harmed_on_its_way_is_sent_again_on_the_same_link() {
     assert_eq!(world.phones[0].unsent(), 0);
 }
 
+/// Another brought what was harmed before the relay looked at what follows, which says nothing of where it is.
+#[test]
+fn a_batch_that_was_harmed_is_sent_again_though_what_follows_it_is_in_quarantine() {
+    let mut world = recorded();
+    let chain = |batch: &&SealedBatch| batch.header().lane == Lane::Normal;
+    let own: Vec<BatchId> =
+        world.phones[0].spaces[&space(1)].own.iter().filter(chain).map(SealedBatch::id).collect();
+    world.log.verdicts.insert(own[0], Verdict::Refused(RefuseReason::WrongSignature));
+    world.log.verdicts.insert(own[1], Verdict::Quarantined(QuarantineReason::Revoked));
+    let link = world.connect(0);
+    world.run_until_quiet();
+    world.log.verdicts.remove(&own[0]);
+    world.run_for(20_000);
+    assert!(world.links[link].acknowledged.iter().any(|(batch, _)| *batch == own[0]));
+    assert_eq!(world.links[link].up_to_date, 1);
+}
+
 #[test]
 fn progress_downwards_is_known_from_the_beginning_and_ends_complete() {
     let mut world = recorded();
