@@ -33,7 +33,8 @@ struct Followed {
     /// Another one begins when the views are built anew.
     file: Option<u64>,
     revision: u64,
-    /// Records that name something, so that it is seen when they name nothing any more.
+    /// Records that name something, or did, so that it is seen when they name nothing any more. By id alone:
+    /// of two that share one, the other is looked at in vain.
     naming: HashSet<RecordId>,
     /// Per space, how many erasures were seen to.
     erasures: BTreeMap<SpaceId, usize>,
@@ -147,12 +148,7 @@ fn note_mentions(
         if !named.is_empty() {
             shared.index.note_mentions(&named)?;
         }
-        for (name, hashes) in named {
-            match hashes.is_empty() {
-                true => followed.naming.remove(&name.record),
-                false => followed.naming.insert(name.record),
-            };
-        }
+        followed.naming.extend(named.iter().map(|(name, _)| name.record));
         after = next;
     }
     followed.revision = revision;
@@ -228,6 +224,33 @@ mod tests {
         ]);
         fields.insert(format!("attachment/{}", hash(photo)), Value::Map(about));
         fields
+    }
+
+    #[tokio::test]
+    async fn of_two_records_that_share_an_id_each_is_seen_to_name_nothing_any_more() {
+        let mut world = World::new();
+        let phone = world.phone(0, "SH-1");
+        let space = world.joint;
+        let photos = [("event", b"one".as_slice()), ("alert", b"two".as_slice())];
+        let record = phone.put("event", with_photo(event("fire", "One", 0), photos[0].1, photos[0].1));
+        let alert = with_photo(event("fire", "Two", 1), photos[1].1, photos[1].1);
+        phone.store.write(|group| group.put(space, "alert", Some(record), alert)).unwrap();
+        world.take(&phone);
+        world.materialise();
+        let views = Views::new(world.data.clone());
+        let limits = Limits { spare_len_min: 0, ..Limits::of(&Config::defaults("x")) };
+        let clock: barid_core::clock::Clock = std::sync::Arc::new(|| Timestamp::from_millis(5));
+        let attachments = Attachments::open(&world.data, limits, clock).unwrap();
+        let mut followed = Followed::default();
+        follow(&attachments, &views, &world.log.state(), &mut followed, || false).unwrap();
+        for (left, (kind, photo)) in [1, 0].into_iter().zip(photos) {
+            let none = [(format!("attachment/{}", hash(photo)), None)].into();
+            phone.store.write(|group| group.patch(space, kind, record, none)).unwrap();
+            world.take(&phone);
+            world.materialise();
+            follow(&attachments, &views, &world.log.state(), &mut followed, || false).unwrap();
+            assert_eq!(attachments.lacking(space, 64).await.len(), left, "after {kind}");
+        }
     }
 
     #[tokio::test]
