@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use barid_core::batch::{BatchKind, SealedBatch};
 use barid_core::id::{BatchId, ChainId, SpaceId};
-use barid_core::position::OwnChain;
 use barid_core::store::Store;
 
 use super::*;
@@ -310,22 +309,14 @@ fn what_is_erased_is_gone(world: &World, replay: &Store) -> Checked {
 /// Whether the log holds what a phone wrote before it was set back, and another brought while the phone was
 /// linked: a relay sends nobody its own batches, so the phone hears of it when it links next.
 pub(in crate::world) fn is_to_hear_of_its_own(world: &World) -> Result<bool, Violation> {
+    let Some(reader) = world.relay.reader() else { return Ok(false) };
     for device in world.devices.iter().filter(|device| !device.is_revoked) {
         let key = device.identity.device();
         let Some(store) = device.store.as_ref().filter(|_| world.oracle.forgetful.contains(&key)) else {
             continue;
         };
         for space in &device.spaces {
-            let logged = log_of(&world.relay, *space)?.into_iter().map(|logged| logged.batch);
-            let own: Vec<OwnChain> = logged
-                .filter(|batch| batch.header().device == key)
-                .map(|batch| OwnChain {
-                    incarnation: batch.header().incarnation,
-                    lane: batch.header().lane,
-                    seq: batch.header().seq,
-                    batch: batch.id(),
-                })
-                .collect();
+            let own = read(reader.own_chains(*space, key))?;
             if read(store.lacks_own(*space, &own))? {
                 return Ok(true);
             }
