@@ -215,6 +215,12 @@ mod tests {
         AttachmentHash::from_bytes(*blake3::hash(bytes).as_bytes())
     }
 
+    /// The attachments of a relay, as it opens them when it starts.
+    fn opened(world: &World) -> Attachments {
+        let limits = Limits { spare_len_min: 0, ..Limits::of(&Config::defaults("x")) };
+        Attachments::open(&world.data, limits, std::sync::Arc::new(|| Timestamp::from_millis(5))).unwrap()
+    }
+
     fn with_photo(mut fields: Fields, photo: &[u8], thumbnail: &[u8]) -> Fields {
         let about = Fields::from([
             ("type".to_owned(), "image/jpeg".into()),
@@ -237,10 +243,7 @@ mod tests {
         phone.store.write(|group| group.put(space, "alert", Some(record), alert)).unwrap();
         world.take(&phone);
         world.materialise();
-        let views = Views::new(world.data.clone());
-        let limits = Limits { spare_len_min: 0, ..Limits::of(&Config::defaults("x")) };
-        let clock: barid_core::clock::Clock = std::sync::Arc::new(|| Timestamp::from_millis(5));
-        let attachments = Attachments::open(&world.data, limits, clock).unwrap();
+        let (views, attachments) = (Views::new(world.data.clone()), opened(&world));
         let mut followed = Followed::default();
         follow(&attachments, &views, &world.log.state(), &mut followed, || false).unwrap();
         for (left, (kind, photo)) in [1, 0].into_iter().zip(photos) {
@@ -263,10 +266,7 @@ mod tests {
         phone.put("event", with_photo(event("fire", "Two", 1), shared, shared));
         world.take(&phone);
         world.materialise();
-        let views = Views::new(world.data.clone());
-        let limits = Limits { spare_len_min: 0, ..Limits::of(&Config::defaults("x")) };
-        let clock: barid_core::clock::Clock = std::sync::Arc::new(|| Timestamp::from_millis(5));
-        let attachments = Attachments::open(&world.data, limits, clock.clone()).unwrap();
+        let (views, attachments) = (Views::new(world.data.clone()), opened(&world));
         let mut followed = Followed::default();
         let asks = attachments.asks();
         follow(&attachments, &views, &world.log.state(), &mut followed, || false).unwrap();
@@ -305,7 +305,7 @@ mod tests {
         let own = OwnStatements { space, signer, statements: vec![statement] };
         world.log.transact(|append| append.statements(&own)).unwrap();
         // The views are behind, and the relay is started again in between.
-        let attachments = Attachments::open(&world.data, limits, clock).unwrap();
+        let attachments = opened(&world);
         let mut followed = Followed::default();
         follow(&attachments, &views, &world.log.state(), &mut followed, || false).unwrap();
         let held = attachments.held(world.joint, [photo, thumbnail, shared].map(hash).to_vec()).await;
