@@ -214,6 +214,16 @@ pub struct SpaceState {
     pub watermark: u64,
     /// What the control records up to there say.
     pub membership: Arc<Membership>,
+    /// How many batches of a device were in the log until another branch of their chain displaced them.
+    pub displaced: Arc<BTreeMap<DeviceId, u64>>,
+}
+
+impl SpaceState {
+    /// A space of which nothing was read yet.
+    pub fn new(space: SpaceId) -> Self {
+        let membership = Arc::new(Membership::new(space));
+        Self { head: 0, len: 0, watermark: 0, membership, displaced: Arc::default() }
+    }
 }
 
 /// What is known of every space, as of one commit.

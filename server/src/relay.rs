@@ -131,16 +131,11 @@ impl Links {
 mod tests {
     use std::time::Duration;
 
-    use barid_core::control::Membership;
-
     use super::*;
     use crate::log::SpaceState;
 
     fn state(heads: [(SpaceId, u64); 2]) -> Arc<LogState> {
-        let known = |(space, head)| {
-            let membership = Arc::new(Membership::new(space));
-            (space, SpaceState { head, len: 0, watermark: 0, membership })
-        };
+        let known = |(space, head)| (space, SpaceState { head, ..SpaceState::new(space) });
         Arc::new(LogState { spaces: heads.map(known).into(), joint_space: None })
     }
 

@@ -4,8 +4,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use barid_core::batch::{Lane, SealedBatch};
+use barid_core::id::BatchId;
+use barid_core::identity::Identity;
 use barid_core::model::Value;
+use harness::forge::Chain;
 use harness::phone::{PATIENCE, Phone, PhoneFiles, event_fields};
+use harness::raw_link::RawLink;
 use harness::relay::Relay;
 use harness::wait::until;
 
@@ -113,4 +118,53 @@ fn a_database_on_two_phones_becomes_two_and_both_say_the_same() {
         let (is_clean, printed) = Relay::check(relay.folder());
         assert!(is_clean, "{printed}");
     }
+}
+
+/// The first batch of entries in a relay's log.
+fn first_entries(relay: &Relay) -> BatchId {
+    let log = rusqlite::Connection::open(relay.folder().join("log.db")).unwrap();
+    let sql = "SELECT id FROM batch WHERE kind = 1 AND bytes IS NOT NULL ORDER BY batch_offset LIMIT 1";
+    log.query_row(sql, [], |row| row.get(0).map(BatchId::from_bytes)).unwrap()
+}
+
+#[test]
+fn what_another_branch_displaces_while_its_phone_is_linked_is_written_again_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let relay = Relay::new(folder.path());
+    let [east_files, carrier_files] = ["east", "carrier"].map(|name| PhoneFiles::new(folder.path(), name));
+    let mut east = Phone::enrol(&relay, folder.path(), "east");
+    let mut carrier = Phone::enrol(&relay, folder.path(), "carrier");
+    carrier.sync_once();
+    east.connect();
+    let event = east.put_event(event_fields(1));
+    east.wait_synced();
+
+    // What this phone wrote at the same place before it was set back, and another has carried since.
+    let key = Identity::from_seed(east_files.seed);
+    let place = Chain {
+        key: &key,
+        incarnation: east.device.store().incarnation(),
+        space: east.space,
+        lane: Lane::Normal,
+        seq: 0,
+        prev: BatchId::from_bytes([0; 32]),
+    };
+    let stands = first_entries(&relay);
+    let displacing = (0..=u16::MAX)
+        .map(|number| Chain { ..place }.next(&[[&[200][..], &number.to_be_bytes()].concat()]))
+        .find(|batch| SealedBatch::parse(batch.clone()).unwrap().id() < stands)
+        .unwrap();
+    let mut link = RawLink::open(relay.port());
+    link.handshake(&carrier.device, &carrier_files);
+    link.push(&displacing).unwrap();
+    assert_ne!(first_entries(&relay), stands);
+
+    let mut west = Phone::enrol(&relay, folder.path(), "west");
+    west.connect();
+    until("what was displaced is in the log again", PATIENCE, || west.event(event).map(|_| ()));
+    east.wait_synced();
+    assert_ne!(east.device.store().incarnation(), place.incarnation);
+    assert!(east.event(event).unwrap().delivered);
+    let (is_clean, printed) = Relay::check(relay.folder());
+    assert!(is_clean, "{printed}");
 }

@@ -31,4 +31,8 @@ pub(crate) const SEEDS: &[(u64, &str)] = &[
         "the harness expected of a phone that it knew what others had brought for it since it was set back",
     ),
     (905246, "what was harmed on its way, and brought by another before it was offered again, stayed unsent"),
+    (
+        1138511,
+        "a phone that was set back was linked when an older branch of it displaced what it had just sent",
+    ),
 ];

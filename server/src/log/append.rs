@@ -239,9 +239,7 @@ impl<'a> Append<'a> {
     ) -> Result<Outcome, LogError> {
         let header = batch.header();
         let Some(body) = &batch.control else { return Err(LogError::Contradiction { offset: 0 }) };
-        let Some(known) = self.known.get_mut(&header.space) else {
-            return Err(LogError::Contradiction { offset: 0 });
-        };
+        let known = self.known_mut(header.space)?;
         match Arc::make_mut(&mut known.state.membership).apply_batch(batch.sealed(), body) {
             Verdict::Accepted => {}
             Verdict::RetryLater(reason) => return Ok(Outcome::RetryLater(reason)),
@@ -293,7 +291,8 @@ impl<'a> Append<'a> {
                 break (moves, end);
             }
         };
-        let has_moved = !moves.is_empty();
+        // A new control batch begins to count in its chain's height: nothing moves by that.
+        let has_moved = moves.iter().any(|one| !matches!(one, Move::Remember(_)));
         for one in moves {
             self.carry(chain, one, &bound)?;
         }
@@ -301,6 +300,9 @@ impl<'a> Append<'a> {
         let discarded = membership.discarded(chain.device, chain.incarnation, chain.lane);
         quarantine::settle(self.transaction, chain.number, &bound, discarded)?;
         if has_moved {
+            let number = self.known(space)?.number;
+            let displaced = quarantine::displaced(self.transaction, number)?;
+            self.known_mut(space)?.state.displaced = Arc::new(displaced);
             tracing::info!(%space, device = %chain.device, lane = ?chain.lane, seq, "what stands of a chain has changed");
         }
         Ok(())
@@ -373,6 +375,10 @@ impl<'a> Append<'a> {
 
     fn known(&self, space: SpaceId) -> Result<&KnownSpace, LogError> {
         self.known.get(&space).ok_or(LogError::Contradiction { offset: 0 })
+    }
+
+    fn known_mut(&mut self, space: SpaceId) -> Result<&mut KnownSpace, LogError> {
+        self.known.get_mut(&space).ok_or(LogError::Contradiction { offset: 0 })
     }
 
     fn stripped(

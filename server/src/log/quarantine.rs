@@ -4,6 +4,8 @@
 //! height. An administrator decides: what is adopted is appended, what is discarded loses its bytes
 //! and keeps its id, so that it is not asked for again.
 
+use std::collections::BTreeMap;
+
 use barid_core::batch::{Lane, SealedBatch};
 use barid_core::clock::Timestamp;
 use barid_core::control::branch::{self, Link};
@@ -156,6 +158,19 @@ pub(super) fn settle(
         .prepare_cached("DELETE FROM quarantine WHERE chain = ?1 AND bytes IS NULL AND seq <= ?2")?
         .execute(params![chain, to_sql(bound.seq())])?;
     Ok(())
+}
+
+/// How many batches of each device were in the log until another branch of their chain displaced them.
+pub(super) fn displaced(connection: &Connection, space: i64) -> Result<BTreeMap<DeviceId, u64>, LogError> {
+    let sql = "SELECT c.device, count(*) FROM quarantine AS q CROSS JOIN chain AS c ON c.number = q.chain
+        WHERE q.reason = ?2 AND c.space = ?1
+            AND EXISTS (SELECT 1 FROM batch AS b WHERE b.chain = q.chain AND b.seq = q.seq AND b.id = q.id)
+        GROUP BY c.device";
+    let mut statement = connection.prepare_cached(sql)?;
+    let rows = statement.query_map(params![space, QuarantineReason::Fork.code()], |row| {
+        Ok((DeviceId::from_bytes(row.get(0)?), row.get::<_, i64>(1)?.unsigned_abs()))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Everything that is in quarantine in a space, a chain after the other.

@@ -12,13 +12,12 @@ use std::time::Duration;
 use barid_core::batch::SealedBatch;
 use barid_core::checkpoint::Checkpoints;
 use barid_core::clock::Clock;
-use barid_core::control::Membership;
 use barid_core::id::{Incarnation, LogDigest, LogId, SpaceId};
 use barid_core::migration::migrate;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
 pub use super::append::{Append, OwnStatements};
-use super::quarantine::QuarantineLimits;
+use super::quarantine::{self, QuarantineLimits};
 use super::reader::{meta, to_sql};
 use super::{LogError, LogState, SpaceState, verify};
 use crate::data_dir::DataDir;
@@ -237,7 +236,7 @@ pub(super) fn up_to_date<'a>(
     let known = known.entry(space).or_insert_with(|| KnownSpace {
         number,
         digest: LogDigest::EMPTY,
-        state: SpaceState { head: 0, len: 0, watermark: 0, membership: Arc::new(Membership::new(space)) },
+        state: SpaceState::new(space),
     });
     known.state.watermark = watermark;
     if known.state.head < head {
@@ -256,6 +255,7 @@ pub(super) fn up_to_date<'a>(
                 Arc::make_mut(&mut known.state.membership).apply_batch(batch.sealed(), body);
             }
         }
+        known.state.displaced = Arc::new(quarantine::displaced(connection, number)?);
         (known.state.head, known.state.len, known.digest) = (head, len, digest);
     }
     Ok(Some(known))

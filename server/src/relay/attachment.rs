@@ -15,7 +15,6 @@ use barid_core::protocol::{AttachmentRefusal, RelayInput};
 use tokio::sync::{broadcast, mpsc};
 
 use super::connection::standing;
-use super::standing::Standing;
 use crate::app::App;
 use crate::attachments::{Attachments, Held, Waiting};
 use crate::blob::{BlobId, PartId};
@@ -100,7 +99,7 @@ impl AttachmentQueues {
 impl Worker {
     /// Whether the device may send to a space and read from it, at this moment.
     fn is_member(&self, space: SpaceId) -> bool {
-        standing(self.device, &self.app.log.state().borrow(), space) == Standing::Member
+        standing(self.device, &self.app.log.state().borrow(), space).is_member()
     }
 
     /// The last offset of a space's log, also if another process wrote there and nobody was told yet: a

@@ -144,7 +144,8 @@ impl Connection {
 
     /// Tells the session of every space of this link whose log may have grown; it knows what is news.
     /// A device that is not what it was when the link opened must open it anew, and at once: a revoke
-    /// cuts a link before anything else goes over it.
+    /// cuts a link before anything else goes over it, and of what does not stand any more the device
+    /// believes that it was delivered.
     fn tell_news(&mut self, state: &LogState) {
         let now = (self.app.clock)();
         let Some(device) = self.session.device() else { return };
@@ -162,7 +163,7 @@ impl Connection {
     /// Asks the device for what the relay lacks.
     fn seek(&self) {
         if let Some(queues) = &self.attachments {
-            let members = self.spaces.iter().filter(|(_, standing)| *standing == Standing::Member);
+            let members = self.spaces.iter().filter(|(_, standing)| standing.is_member());
             members.for_each(|(space, _)| queues.seek(*space));
         }
     }
@@ -421,7 +422,7 @@ impl Connection {
 /// What a device is in a space of the log.
 pub(super) fn standing(device: DeviceId, state: &LogState, space: SpaceId) -> Standing {
     let known = state.spaces.get(&space);
-    known.map_or(Standing::Stranger, |known| Standing::of(device, &known.membership))
+    known.map_or(Standing::Stranger, |known| Standing::of(device, known))
 }
 
 fn failed(error: &LogError) -> RelayInput {

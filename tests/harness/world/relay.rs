@@ -467,9 +467,9 @@ impl Relay {
 
     /// What a device is in each of the log's spaces.
     pub(crate) fn standing(&self, device: DeviceId) -> Vec<Standing> {
+        let state = self.running.as_ref().map(|running| running.writer.state()).unwrap_or_default();
         let of = |space: &SpaceId| {
-            let membership = self.membership(*space);
-            membership.map_or(Standing::Stranger, |membership| Standing::of(device, &membership))
+            state.spaces.get(space).map_or(Standing::Stranger, |known| Standing::of(device, known))
         };
         self.spaces.iter().map(of).collect()
     }

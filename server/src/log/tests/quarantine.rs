@@ -156,6 +156,11 @@ fn of_two_branches_the_one_with_the_smaller_id_stands_whichever_came_first() {
         let fork = |batch: &SealedBatch| (batch.id(), QuarantineReason::Fork);
         assert_eq!(world.aside(), falls.iter().map(fork).collect::<Vec<_>>());
         assert_eq!(world.height(&device), Some((2, stands[1].id())));
+        let another = LogWriter::open(&world.path(), clock()).unwrap();
+        for state in [world.writer.state(), another.state()] {
+            let displaced = state.spaces[&world.space].displaced.get(&device.key.device()).copied();
+            assert_eq!(displaced, (first == 1).then_some(2), "what never was in the log is not displaced");
+        }
         if first == 0 {
             assert_eq!(outcomes[2..], [Outcome::Quarantined(QuarantineReason::Fork); 2]);
         }
