@@ -11,6 +11,7 @@ use barid_core::id::SpaceId;
 use barid_core::identity::Identity;
 use barid_core::model::event;
 use barid_core::store::{Store, StoreConfig};
+use rusqlite::Connection;
 
 use super::super::{Target, bits, kind, signal};
 use crate::forge::Chain;
@@ -64,9 +65,36 @@ impl Recovery {
             drop(store);
             return input(&std::fs::read(&path).unwrap(), &[]);
         }
-        let log = format!("{}-wal", path.display());
-        input(&std::fs::read(&path).unwrap(), &std::fs::read(log).unwrap())
+        input(&std::fs::read(&path).unwrap(), &std::fs::read(beside(&path)).unwrap())
     }
+}
+
+/// The same in pages of 512 bytes: most of a page of 4096 is empty here, and a change of it reaches
+/// nothing; and what fills a page there goes on over several. With a log, if what the file holds was written
+/// over since.
+fn in_small_pages(folder: &Path, made: &[u8], has_log: bool) -> Vec<u8> {
+    let (large, small) = (folder.join("large.db"), folder.join("small.db"));
+    let (database, log) = parts(made);
+    write_over(&large, database).unwrap();
+    write_over(&beside(&large), log).unwrap();
+    let connection = Connection::open(&large).unwrap();
+    connection.execute_batch("PRAGMA page_size = 512").unwrap();
+    connection.execute("VACUUM INTO ?1", [small.to_str()]).unwrap();
+    let connection = Connection::open(&small).unwrap();
+    if has_log {
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA wal_autocheckpoint = 0;
+                UPDATE batch SET acknowledged = 1;
+                DELETE FROM pending WHERE id = (SELECT max(id) FROM pending);",
+            )
+            .unwrap();
+    }
+    let log = if has_log { std::fs::read(beside(&small)).unwrap() } else { Vec::new() };
+    let input = input(&std::fs::read(&small).unwrap(), &log);
+    drop(connection);
+    std::fs::remove_file(small).unwrap();
+    input
 }
 
 /// How far a store has come when its files are copied.
@@ -88,6 +116,17 @@ fn input(database: &[u8], log: &[u8]) -> Vec<u8> {
     [&(database.len() as u32).to_be_bytes()[..], database, log].concat()
 }
 
+/// The database and the log of an input.
+fn parts(input: &[u8]) -> (&[u8], &[u8]) {
+    let (len, rest) = input.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
+    rest.split_at(rest.len().min(u32::from_be_bytes(*len) as usize))
+}
+
+/// Where SQLite looks for the log of a database.
+fn beside(database: &Path) -> PathBuf {
+    PathBuf::from(format!("{}-wal", database.display()))
+}
+
 impl Target for Recovery {
     fn name(&self) -> &'static str {
         "recovery"
@@ -98,7 +137,10 @@ impl Target for Recovery {
     }
 
     fn seeds(&self) -> Vec<Vec<u8>> {
-        [End::Reopened, End::Closed, End::New].map(|end| self.made(end)).into()
+        let [reopened, closed, new] = [End::Reopened, End::Closed, End::New].map(|end| self.made(end));
+        let small = |made: &[u8], has_log| in_small_pages(self.folder.path(), made, has_log);
+        let small = [small(&new, false), small(&new, true), small(&reopened, true)];
+        [reopened, closed, new].into_iter().chain(small).collect()
     }
 
     fn words(&self) -> Vec<Vec<u8>> {
@@ -117,14 +159,12 @@ impl Target for Recovery {
     }
 
     fn run(&mut self, input: &[u8]) -> u64 {
-        let (len, rest) = input.split_first_chunk::<4>().unwrap_or((&[0; 4], &[]));
-        let (database, log) = rest.split_at(rest.len().min(u32::from_be_bytes(*len) as usize));
+        let (database, log) = parts(input);
         write_over(&self.path(), database).unwrap();
-        let beside = format!("{}-wal", self.path().display());
         if log.is_empty() {
-            std::fs::remove_file(beside).ok();
+            std::fs::remove_file(beside(&self.path())).ok();
         } else {
-            write_over(Path::new(&beside), log).unwrap();
+            write_over(&beside(&self.path()), log).unwrap();
         }
         let (into, inputs) =
             self.into.take().filter(|(_, inputs)| *inputs < INPUTS_A_STORE).unwrap_or_else(|| {
