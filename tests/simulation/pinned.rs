@@ -35,4 +35,8 @@ pub(crate) const SEEDS: &[(u64, &str)] = &[
         1138511,
         "a phone that was set back was linked when an older branch of it displaced what it had just sent",
     ),
+    (
+        1191316,
+        "who had built on late work was revoked before it carried that along, and the log waited for it for good",
+    ),
 ];

@@ -1,8 +1,12 @@
-//! What this device carries along of others: the ancestors of its own changes.
+//! What this device carries along of others: the ancestors of its own changes, and of a revoked device's.
 //!
 //! A change builds on others, and those may never be in the log: they came from a peer whose own
 //! batches are in quarantine by now. So that what this device wrote stands everywhere, it carries such
 //! ancestors in its own chain, each once, in batches of their own ahead of what needs them.
+//!
+//! It learns only later that a log lost some of them, restored from an older copy. Who is revoked before it has
+//! heard of that, or before what it carries has come, leaves changes behind that stand and wait; then whoever
+//! holds their ancestors carries them in its place.
 
 use std::collections::BTreeSet;
 
@@ -16,6 +20,7 @@ use super::ingest::READ;
 use super::merge::{Place, Target};
 use super::outgoing::{PendingRow, SEALED_RAW_LEN};
 use super::row;
+use super::space;
 use crate::batch::{ANCESTOR_HEAD_LEN, AncestorEntry, BODY_HEAD_LEN, Entry, Lane, SealedBatch};
 use crate::document::{Change, is_first, scan};
 use crate::id::{ChangeHash, DeviceId, Incarnation, RecordId, SpaceId};
@@ -62,6 +67,21 @@ impl Writing<'_> {
         let mut statement = self.transaction.prepare_cached(sql)?;
         let chains = statement.query_map((space, device.as_bytes()), |row| row.get(0))?;
         Ok(chains.collect::<Result<_, _>>()?)
+    }
+
+    /// The chains in a space of devices that were revoked; none where this device was, of which nothing is
+    /// taken either.
+    pub(super) fn revoked_chains_of(
+        &self,
+        (number, space): (i64, SpaceId),
+        this: DeviceId,
+    ) -> Result<BTreeSet<i64>, StoreError> {
+        let membership = self.membership_of(space);
+        if membership.is_revoked(this) {
+            return Ok(BTreeSet::new());
+        }
+        let chains = space::chains(self.transaction, number, space)?.into_iter();
+        Ok(chains.filter(|(_, key)| membership.is_revoked(key.device)).map(|(chain, _)| chain).collect())
     }
 
     /// Notes the ancestors of what is about to be sealed that are held, and of which it is not known that

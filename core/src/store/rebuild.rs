@@ -30,6 +30,8 @@ struct HeldPlace {
     carrier: Option<i64>,
     /// Where its author's chain has it, if that stands.
     counts_at: Option<(u64, u64)>,
+    /// Its batch stands.
+    stands: bool,
     /// Its batch can be built on.
     is_usable: bool,
 }
@@ -58,6 +60,7 @@ impl HeldPlace {
             is_ancestor,
             carrier: row.get(8)?,
             counts_at,
+            stands: state == Some(READ),
             is_usable: matches!(state, None | Some(READ | FORK | REVOKED)),
         })
     }
@@ -330,7 +333,8 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// What this device wrote must not hang on what others may not have: it carries that along.
+    /// What this device wrote must not hang on what others may not have: it carries that along. It does so
+    /// too for whoever is revoked, of whom nothing is to come any more, unless others do already.
     fn owe_ancestors(
         &mut self,
         target: &Target<'_>,
@@ -346,24 +350,24 @@ impl Writing<'_> {
             return Ok(());
         }
         let own = self.own_chains_of(target.space, identity.device())?;
-        let own_parts = places.iter().filter(|place| {
-            place.counts_at.is_some()
-                && own.contains(&place.chain)
-                && fates.get(&place.hash) == Some(&Fate::Part)
-        });
-        let owed = ancestry_beyond(candidates, own_parts.map(|place| place.hash).collect());
-        for hash in owed {
-            let is_carried = places.iter().any(|place| {
-                place.hash == hash
-                    && place.is_ancestor
-                    && place.carrier.is_some_and(|chain| own.contains(&chain))
+        let revoked = self.revoked_chains_of((target.space, target.space_id), identity.device())?;
+        let beyond = |chains: &BTreeSet<i64>| {
+            let parts = places.iter().filter(|place| {
+                place.counts_at.is_some()
+                    && chains.contains(&place.chain)
+                    && fates.get(&place.hash) == Some(&Fate::Part)
             });
-            if !is_carried {
-                let lane = self.inner.kind(target.kind).lane;
-                self.owe(target, lane, hash)?;
-            }
-        }
-        Ok(())
+            ancestry_beyond(candidates, parts.map(|place| place.hash).collect())
+        };
+        let is_carried = |hash: &ChangeHash, by: &dyn Fn(&HeldPlace) -> bool| {
+            places.iter().any(|place| place.hash == *hash && place.is_ancestor && by(place))
+        };
+        let by_this = |place: &HeldPlace| place.carrier.is_some_and(|chain| own.contains(&chain));
+        let mut owed = beyond(&own);
+        owed.retain(|hash| !is_carried(hash, &by_this));
+        owed.extend(beyond(&revoked).into_iter().filter(|hash| !is_carried(hash, &|place| place.stands)));
+        let lane = self.inner.kind(target.kind).lane;
+        owed.into_iter().try_for_each(|hash| self.owe(target, lane, hash))
     }
 }
 

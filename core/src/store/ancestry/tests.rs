@@ -1,5 +1,5 @@
 use crate::batch::{BodyEntry, Entry};
-use crate::control::{QuarantineReason, discard, revoke_device};
+use crate::control::{Cut, QuarantineReason, discard, revoke_device};
 use crate::id::SpaceId;
 use crate::store::fixture::{BUDGET, World, event, sets};
 use crate::store::{CarriedOutcome, Store};
@@ -65,6 +65,55 @@ fn what_a_member_built_on_late_work_stands_with_exactly_its_ancestry() {
     world.control(&discard(lost.device().unwrap(), vec![chain]).unwrap());
     world.download(&member);
     assert_eq!((member.quarantined(space).unwrap(), member.digest(space).unwrap()), (Vec::new(), before));
+}
+
+#[test]
+fn what_a_revoked_member_built_on_late_work_is_carried_by_whoever_holds_it() {
+    for is_member_first in [false, true] {
+        let mut world = World::new();
+        let [lost, member, holder, other] = [1, 2, 3, 4].map(|seed| world.device(seed, 0));
+        let space = world.space;
+        for device in [&lost, &member, &holder, &other] {
+            world.download(device);
+        }
+        let id = lost.write(|w| w.put(space, "event", None, event("late", 1.0, 1.0))).unwrap();
+        lost.seal_pending(space).unwrap();
+        // A log had it, and was restored from an older copy since.
+        let (late, _) = lost.batches_above(space, &[], false, usize::MAX).unwrap();
+        let late = late.into_iter().filter(|batch| Some(batch.header().device) == lost.device());
+        let late: Vec<_> = (50..).zip(late).collect();
+        for device in [&member, &holder] {
+            device.ingest(space, &late, None).unwrap();
+        }
+        member.write(|w| w.patch(space, "event", id, sets("note", "seen"))).unwrap();
+        let (sealed, _) = member.outgoing(&[], &[], BUDGET).unwrap();
+        assert_eq!(sealed.len(), 1, "what a log has is not carried along");
+        for device in [&holder, &other] {
+            device.ingest_carried(space, &sealed).unwrap();
+        }
+        let header = sealed[0].header();
+        let (incarnation, lane, seq) = (header.incarnation, header.lane, header.seq);
+        let cut = Cut { incarnation, lane, seq, batch: sealed[0].id() };
+        let mut revokes = [
+            revoke_device(lost.device().unwrap(), "seized", Vec::new()).unwrap(),
+            revoke_device(member.device().unwrap(), "seized", vec![cut]).unwrap(),
+        ];
+        if is_member_first {
+            revokes.reverse();
+        }
+        for revoke in &revokes {
+            world.control(revoke);
+            world.download(&holder);
+            world.download(&other);
+        }
+        assert_eq!(other.get(space, "event", id).unwrap(), None, "it waits for what fell");
+        let (carried, _) = holder.outgoing(&[], &[], BUDGET).unwrap();
+        assert_eq!(carried.len(), 1);
+        other.ingest_carried(space, &carried).unwrap();
+        assert_eq!(other.get(space, "event", id).unwrap().unwrap().fields["note"], "seen".into());
+        assert_eq!(other.digest(space).unwrap(), holder.digest(space).unwrap());
+        assert_eq!(holder.outgoing(&[], &[], BUDGET).unwrap().0, carried, "once");
+    }
 }
 
 #[test]

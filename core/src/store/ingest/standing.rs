@@ -11,7 +11,7 @@ use super::{AHEAD, FORK, READ, REVOKED, UNREAD, WAITS};
 use crate::batch::{Body, BodyEntry, Entry, SealedBatch};
 use crate::control::branch::{self, Link};
 use crate::control::{Bound, Membership, QuarantineReason, Verdict};
-use crate::id::BatchId;
+use crate::id::{BatchId, DeviceId};
 use crate::store::Writing;
 use crate::store::chain::{self, ChainKey};
 use crate::store::error::StoreError;
@@ -74,6 +74,28 @@ impl Ingest<'_, '_> {
                 && before.bound(device, incarnation, lane) != self.membership.bound(device, incarnation, lane)
             {
                 self.settle_chain(chain, &key)?;
+            }
+        }
+        let is_new = |revoked: DeviceId| self.membership.is_revoked(revoked) && !before.is_revoked(revoked);
+        if self.membership.revokes().any(|revoke| is_new(revoke.device)) {
+            self.mark_what_fell()?;
+        }
+        Ok(())
+    }
+
+    /// Marks the records of everything in quarantine. Who is revoked may have built on some of it, and now
+    /// others carry that along in its place.
+    fn mark_what_fell(&mut self) -> Result<(), StoreError> {
+        let sql = "SELECT b.id FROM batch b INDEXED BY batch_waiting JOIN chain c ON c.id = b.chain
+            WHERE b.state > 0 AND b.state IN (3, 4) AND c.space = ?1";
+        let fell: Vec<i64> = {
+            let mut statement = self.writing.transaction.prepare_cached(sql)?;
+            let rows = statement.query_map([self.number], |row| row.get(0))?;
+            rows.collect::<Result<_, _>>()?
+        };
+        for row in fell {
+            if let Ok(body) = self.writing.read_batch(row)?.open() {
+                self.mark_records(&body);
             }
         }
         Ok(())
