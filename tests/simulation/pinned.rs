@@ -39,4 +39,8 @@ pub(crate) const SEEDS: &[(u64, &str)] = &[
         1191316,
         "who had built on late work was revoked before it carried that along, and the log waited for it for good",
     ),
+    (
+        1311014,
+        "a phone that was set back got the end of its own chain from the log, and held what is before it for unsent",
+    ),
 ];

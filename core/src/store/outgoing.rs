@@ -440,9 +440,9 @@ impl Writing<'_> {
         Ok(())
     }
 
-    /// The relay's log has what stands before a batch that it took: perhaps from another, for its own push was
-    /// harmed on its way, or answered on a link that was dead by then.
-    fn acknowledge_before(&mut self, chain: i64, seq: i64) -> Result<(), StoreError> {
+    /// The relay's log has what stands before a batch that it took, or sent: perhaps from another, for its own
+    /// push was harmed on its way, or answered on a link that was dead by then.
+    pub(super) fn acknowledge_before(&mut self, chain: i64, seq: i64) -> Result<(), StoreError> {
         let sql = "UPDATE batch SET acknowledged = 1
             WHERE chain = ?1 AND seq < ?2 AND acknowledged = 0 AND state < 3 RETURNING id";
         let before: Vec<i64> = {

@@ -540,6 +540,32 @@ fn an_orphan_on_which_others_build_and_that_no_batch_has_is_carried_by_its_devic
 }
 
 #[test]
+fn what_an_own_batch_from_the_log_follows_is_known_to_be_there() {
+    let mut phones = Phones::new();
+    let space = phones.world.space;
+    let seal = |store: &Store| store.outgoing(&[], &[], BUDGET).unwrap().0;
+    let store = phones.open("phone");
+    phones.world.download(&store);
+    for field in ["one", "two"] {
+        phones.put(&store, "event", field);
+        seal(&store);
+    }
+    drop(store);
+    let copy = phones.copy("phone");
+    let store = phones.open("phone");
+    phones.put(&store, "event", "three");
+    let sealed = seal(&store);
+    assert_eq!(sealed.iter().map(|batch| batch.header().seq).collect::<Vec<_>>(), [1, 2, 3]);
+    drop(store);
+    phones.restore(&copy, "phone", false);
+    let store = phones.open("phone");
+    assert_eq!(store.counts().unwrap().unsent_changes, 2);
+    // The log gave the first two their offsets while this file had their name, and the cursor has passed them.
+    store.ingest(space, &[(9, sealed[2].clone())], None).unwrap();
+    assert_eq!(store.counts().unwrap().unsent_changes, 0);
+}
+
+#[test]
 fn replicas_and_stores_in_memory_have_no_token() {
     let phones = Phones::new();
     let config =

@@ -180,6 +180,10 @@ impl<'a, 'b> Ingest<'a, 'b> {
             Some(_) => (READ, Step::Taken),
         };
         let (row, chain) = self.insert(offset, batch, state)?;
+        if offset.is_some() && self.is_own(batch.header()) {
+            // The relay sent nothing of it while this file had that name, and the cursor has passed it.
+            self.writing.acknowledge_before(chain, batch.header().seq as i64)?;
+        }
         if let (READ, Some(body)) = (state, body) {
             self.take_entries(row, chain, batch.header(), body, firsts)?;
         }
