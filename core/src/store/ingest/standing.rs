@@ -77,7 +77,9 @@ impl Ingest<'_, '_> {
             }
         }
         let is_new = |revoked: DeviceId| self.membership.is_revoked(revoked) && !before.is_revoked(revoked);
-        if self.membership.revokes().any(|revoke| is_new(revoke.device)) {
+        // A replica carries nothing.
+        let may_carry = self.writing.inner.identity().is_some();
+        if may_carry && self.membership.revokes().any(|revoke| is_new(revoke.device)) {
             self.mark_what_fell()?;
         }
         Ok(())
