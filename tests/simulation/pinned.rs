@@ -43,4 +43,8 @@ pub(crate) const SEEDS: &[(u64, &str)] = &[
         1311014,
         "a phone that was set back got the end of its own chain from the log, and held what is before it for unsent",
     ),
+    (
+        1419768,
+        "the harness took a copy made after a failed sync for what the phone knew, and it held a batch of a failed commit",
+    ),
 ];

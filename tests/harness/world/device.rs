@@ -18,6 +18,16 @@ use super::template;
 /// A phone's database.
 pub(crate) const DATABASE: &str = "phone.db";
 
+/// A copy of a phone's folder.
+#[derive(Debug, Clone)]
+pub(crate) struct SavedCopy {
+    pub(crate) image: Image,
+    /// What the phone had recorded by then.
+    pub(crate) promise: Promise,
+    /// It may hold a commit of which the phone was told that it failed.
+    pub(crate) is_doubtful: bool,
+}
+
 /// A phone.
 #[derive(Debug)]
 pub(crate) struct Device {
@@ -41,8 +51,7 @@ pub(crate) struct Device {
     pub(crate) is_revoked: bool,
     /// It never comes back.
     pub(crate) is_lost: bool,
-    /// A copy of its folder, and what it had recorded by then.
-    pub(crate) copy: Option<(Image, Promise)>,
+    pub(crate) copy: Option<SavedCopy>,
     /// Out of reach of any network.
     pub(crate) is_away: bool,
     /// The relay's restorations that it knows of.

@@ -207,6 +207,11 @@ impl Disk {
         std::mem::take(&mut lock(&self.state).has_failed)
     }
 
+    /// Whether its log may hold a commit of which whoever made it was told that it failed.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        lock(&self.state).is_doubtful
+    }
+
     /// Whether every commit is on the disk. A commit is in the write-ahead log; what a checkpoint that
     /// failed left half done in the database is done again from there. And what a failed operation left
     /// half done in the log belongs to no commit, until the next that succeeds. Of attachments that come

@@ -4,7 +4,7 @@ use barid_core::store::{Store, damaged_beside};
 use rusqlite::Connection;
 
 use super::clock::TEN_YEARS_MS;
-use super::device::DATABASE;
+use super::device::{DATABASE, SavedCopy};
 use super::disk::{End, Fault};
 use super::oracle::Promise;
 use super::random::Random;
@@ -128,15 +128,21 @@ impl World {
     fn copy_phone(&mut self, number: usize) {
         let device = &self.devices[number];
         if device.store.is_some() {
-            let promise = self.oracle.promise(device.identity.device());
-            self.devices[number].copy = Some((self.devices[number].disk.image(), promise));
+            let copy = SavedCopy {
+                image: device.disk.image(),
+                promise: self.oracle.promise(device.identity.device()),
+                is_doubtful: device.disk.is_doubtful(),
+            };
+            self.devices[number].copy = Some(copy);
             self.coverage.count("copies of a phone's database made");
         }
     }
 
     /// A phone's database is replaced by an older copy of itself.
     fn set_phone_back(&mut self, number: usize) {
-        let Some((image, mut promise)) = self.devices[number].copy.clone() else { return };
+        let Some(SavedCopy { image, mut promise, is_doubtful }) = self.devices[number].copy.clone() else {
+            return;
+        };
         // Of what it had not sent when it was revoked nothing is promised any more, whatever comes back.
         if self.devices[number].is_revoked {
             promise = Promise::default();
@@ -151,30 +157,19 @@ impl World {
         // The token is renewed at each opening: until then a copy that comes back cannot be told.
         let is_renewed = now.file(&token) != image.file(&token);
         let kind = if self.double == Double::TokenRolledBack { 3 } else { self.random.below(3) };
-        let (image, what) = match kind {
+        let (image, what, is_told) = match kind {
             1 if is_renewed => {
                 let image = image.with(&token, now.file(&token));
-                (image, "databases rolled back, and another token beside them")
+                (image, "databases rolled back, and another token beside them", true)
             }
-            3 => (image, "databases rolled back, and another token beside them"),
-            0 => (image.with(&token, None), "databases rolled back, and no token beside them"),
-            _ => {
-                self.oracle.unaware.insert(key);
-                let chains = &self.oracle.chains;
-                let is_own = |batch: &barid_core::id::BatchId| {
-                    chains
-                        .iter()
-                        .any(|((chain, _), id)| id == batch && self.oracle.writers.get(chain) == Some(&key))
-                };
-                let own: Vec<_> =
-                    self.oracle.acknowledged.iter().filter(|(_, batch)| is_own(batch)).copied().collect();
-                own.iter().for_each(|batch| {
-                    self.oracle.acknowledged.remove(batch);
-                    self.oracle.acknowledged_here.remove(batch);
-                });
-                (image, "databases rolled back together with their token")
-            }
+            3 => (image, "databases rolled back, and another token beside them", true),
+            0 => (image.with(&token, None), "databases rolled back, and no token beside them", true),
+            _ => (image, "databases rolled back together with their token", false),
         };
+        // What its log holds of a commit that failed stands in the copy, and its owner never knew of it.
+        if !is_told || is_doubtful {
+            self.oracle.make_unaware(key);
+        }
         device.disk.put_back(&image);
         self.oracle.forgetful.insert(key);
         self.oracle.set_back(key, &promise);

@@ -21,7 +21,8 @@ pub(crate) struct Oracle {
     /// Records that a phone had made when a copy was taken of its database that it was set back to:
     /// they come everywhere, under whatever names of changes.
     pub(crate) loose: BTreeMap<DeviceId, BTreeSet<RecordKey>>,
-    /// Phones that were set back together with their token, and cannot know it.
+    /// Phones that were set back together with their token, and cannot know it; or to what they had been told
+    /// was not written. What they write at one place twice is the fork's matter.
     pub(crate) unaware: BTreeSet<DeviceId>,
     /// Whose chains these are.
     pub(crate) writers: BTreeMap<ChainId, DeviceId>,
@@ -86,6 +87,17 @@ impl Oracle {
                 *author != device || to.tracks.contains(&(*space, *patrol, *chunk))
             });
         }
+    }
+
+    /// A phone may write at one place of its chain twice: of what it was told was acknowledged there, either
+    /// may fall.
+    pub(crate) fn make_unaware(&mut self, device: DeviceId) {
+        self.unaware.insert(device);
+        let is_own = |chain: &ChainId| self.writers.get(chain) == Some(&device);
+        let own: BTreeSet<BatchId> =
+            self.chains.iter().filter(|((chain, _), _)| is_own(chain)).map(|(_, batch)| *batch).collect();
+        self.acknowledged.retain(|(_, batch)| !own.contains(batch));
+        self.acknowledged_here.retain(|(_, batch)| !own.contains(batch));
     }
 
     /// Changes recorded.
