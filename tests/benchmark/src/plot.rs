@@ -8,7 +8,7 @@ const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 320.0;
 const PANEL: f64 = 270.0;
 const COLOURS: [&str; 8] =
-    ["#0b6e4f", "#8d99ae", "#c1121f", "#7b2cbf", "#e09f3e", "#335c67", "#9e2a2b", "#457b9d"];
+    ["#0b6e4f", "#8d99ae", "#c1121f", "#7b2cbf", "#e09f3e", "#335c67", "#d6489a", "#457b9d"];
 
 /// One line of a panel: its name, its colour, dashed or not, its points.
 struct Series {
@@ -30,10 +30,12 @@ pub fn draw(rows: &Rows) -> String {
     let len: Shown = [("W1", "up", false), ("W2", "down", true)];
     panel(&mut svg, 50.0, "microseconds per record", &series(rows, time, 1e3));
     panel(&mut svg, 400.0, "bytes per record", &series(rows, len, 1.0));
+    write!(svg, "<text x=\"50\" y=\"{}\">", HEIGHT - 8.0).ok();
     for (place, peer) in rows.peers().iter().enumerate() {
-        let (x, colour) = (50.0 + 88.0 * place as f64, COLOURS[place % COLOURS.len()]);
-        writeln!(svg, "<text x=\"{x}\" y=\"{}\" fill=\"{colour}\">{peer}</text>", HEIGHT - 8.0).ok();
+        let (space, colour) = (if place == 0 { 0 } else { 18 }, COLOURS[place % COLOURS.len()]);
+        write!(svg, "<tspan dx=\"{space}\" fill=\"{colour}\">{peer}</tspan>").ok();
     }
+    svg.push_str("</text>\n");
     svg.push_str("<text x=\"50\" y=\"14\">solid: upload (W1), dashed: first download (W2)</text>\n</svg>\n");
     svg
 }
